@@ -1,0 +1,48 @@
+"""The other loops: each pinned version in a directory of its own, seen by nothing else.
+
+They are wheels, unpacked by pip with --target below build/peers, one directory for each package,
+version and Python; only the process that measures one has that directory on its path.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from loops import Contestant
+from pythons import ROOT, Python
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+STORE = ROOT / "build" / "peers"
+
+
+def pinned() -> dict[str, str]:
+    """Package name to version, as requirements.txt has it."""
+    text = REQUIREMENTS.read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)==(\S+)$", text, flags=re.MULTILINE))
+
+
+class NotToBeHad(Exception):
+    """pip found no wheel for this Python, or could not ask; the text is what it said last."""
+
+
+def directory(contestant: Contestant, python: Python) -> Path:
+    """Where the contestant is for this Python, fetched now if it is not there."""
+    assert contestant.package is not None, "only a package can be fetched"
+    version = pinned()[contestant.package]
+    place = STORE / python.tag / f"{contestant.package}-{version}"
+    if (place / contestant.module).is_dir():
+        return place
+    # Any pip can unpack a wheel for any Python: the measured one need not have pip.
+    command = [
+        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        "--no-deps", "--ignore-requires-python", "--only-binary", ":all:", "--implementation", "cp",
+        "--python-version", f"{python.info[0]}.{python.info[1]}",
+        "--target", str(place), f"{contestant.package}=={version}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not (place / contestant.module).is_dir():
+        raise NotToBeHad((done.stderr.strip().splitlines() or ["pip says nothing"])[-1])
+    return place

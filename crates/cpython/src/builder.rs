@@ -1,0 +1,196 @@
+//! Types made of a layout, a base and tables of functions.
+
+use std::ffi::{CStr, c_int, c_uint, c_ulong, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use pyo3::types::{PyAny, PyTuple, PyType};
+use pyo3::{Bound, PyResult, Python, ffi};
+
+use crate::kind::{self, Kind};
+use crate::method::{Method, Property, TypeSlot};
+
+/// A type of ours, before it is made.
+pub struct TypeBuilder<K> {
+    name: &'static CStr,
+    doc: &'static CStr,
+    slots: Vec<ffi::PyType_Slot>,
+    methods: Vec<ffi::PyMethodDef>,
+    properties: Vec<ffi::PyGetSetDef>,
+    members: Vec<ffi::PyMemberDef>,
+    flags: c_ulong,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> TypeBuilder<K> {
+    /// A type `name` ("package.Name") with a docstring.
+    pub fn new(name: &'static CStr, doc: &'static CStr) -> Self {
+        Self {
+            name,
+            doc,
+            slots: Vec::new(),
+            methods: Vec::new(),
+            properties: Vec::new(),
+            members: Vec::new(),
+            flags: 0,
+            kind: PhantomData,
+        }
+    }
+
+    /// Adds methods.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method<K>>) -> Self {
+        self.methods.extend(methods.into_iter().map(|method| method.0));
+        self
+    }
+
+    /// Adds properties.
+    #[must_use]
+    pub fn properties(mut self, properties: impl IntoIterator<Item = Property<K>>) -> Self {
+        self.properties.extend(properties.into_iter().map(|property| property.0));
+        self
+    }
+
+    /// Adds slots.
+    #[must_use]
+    pub fn slots(mut self, slots: impl IntoIterator<Item = TypeSlot<K>>) -> Self {
+        self.slots.extend(slots.into_iter().map(|slot| slot.0));
+        self
+    }
+
+    /// Makes the type's own attributes unchangeable, as those of `_asyncio.Future` are.
+    #[must_use]
+    pub fn immutable(mut self) -> Self {
+        self.flags |= ffi::Py_TPFLAGS_IMMUTABLETYPE;
+        self
+    }
+
+    /// Gives the objects a dict and weak references, where no base does.
+    #[must_use]
+    pub fn with_dict_and_weakrefs(self) -> Self {
+        #[cfg(Py_3_13)]
+        {
+            let mut this = self;
+            this.flags |= ffi::Py_TPFLAGS_MANAGED_DICT | ffi::Py_TPFLAGS_MANAGED_WEAKREF;
+            this
+        }
+        #[cfg(not(Py_3_13))]
+        {
+            use std::mem::offset_of;
+
+            use crate::layout::FutureFields;
+
+            let mut this = self;
+            for (name, offset) in [
+                (c"__dictoffset__", offset_of!(FutureFields, dict)),
+                (c"__weaklistoffset__", offset_of!(FutureFields, weakrefs)),
+            ] {
+                this.members.push(ffi::PyMemberDef {
+                    name: name.as_ptr(),
+                    type_code: ffi::Py_T_PYSSIZET,
+                    offset: offset.cast_signed(),
+                    flags: ffi::Py_READONLY,
+                    doc: ptr::null(),
+                });
+            }
+            this
+        }
+    }
+
+    /// Makes the type.
+    ///
+    /// # Errors
+    ///
+    /// What the interpreter says to the bases; `MemoryError`.
+    pub fn build<'py>(mut self, bases: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyType>> {
+        let py = bases.py();
+        // SAFETY: null is the end mark of such a table.
+        self.methods.push(unsafe { std::mem::zeroed() });
+        // SAFETY: as above.
+        self.properties.push(unsafe { std::mem::zeroed() });
+        self.add(ffi::Py_tp_doc, self.doc.as_ptr().cast_mut().cast());
+        self.add(ffi::Py_tp_new, kind::tp_new::<K> as *mut c_void);
+        self.add(ffi::Py_tp_dealloc, kind::tp_dealloc::<K> as *mut c_void);
+        self.add(ffi::Py_tp_traverse, kind::tp_traverse::<K> as *mut c_void);
+        self.add(ffi::Py_tp_clear, kind::tp_clear::<K> as *mut c_void);
+        // The interpreter keeps pointers into the tables for as long as the type lives.
+        let methods = Vec::leak(std::mem::take(&mut self.methods)).as_mut_ptr();
+        self.add(ffi::Py_tp_methods, methods.cast());
+        let properties = Vec::leak(std::mem::take(&mut self.properties)).as_mut_ptr();
+        self.add(ffi::Py_tp_getset, properties.cast());
+        if !self.members.is_empty() {
+            // SAFETY: null is the end mark of such a table.
+            self.members.push(unsafe { std::mem::zeroed() });
+            let members = Vec::leak(std::mem::take(&mut self.members)).as_mut_ptr();
+            self.add(ffi::Py_tp_members, members.cast());
+        }
+        self.add(0, ptr::null_mut());
+        let default = ffi::Py_TPFLAGS_DEFAULT
+            | ffi::Py_TPFLAGS_HAVE_GC
+            | ffi::Py_TPFLAGS_BASETYPE
+            | self.flags;
+        let mut spec = ffi::PyType_Spec {
+            name: self.name.as_ptr(),
+            basicsize: c_int::try_from(size_of::<K::Fields>()).unwrap_or(c_int::MAX),
+            itemsize: 0,
+            flags: c_uint::try_from(default).unwrap_or_default(),
+            slots: self.slots.as_mut_ptr(),
+        };
+        // SAFETY: the spec and its tables are whole, and its strings live for ever.
+        let object = unsafe { ffi::PyType_FromSpecWithBases(&mut spec, bases.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        let object = unsafe { Bound::<PyAny>::from_owned_ptr_or_err(py, object) }?;
+        let type_object = object.cast_into::<PyType>()?;
+        hide_next(&type_object);
+        // The type is never freed: pointers to it are compared for as long as the process lives.
+        K::shared().set_type(type_object.clone().into_ptr().cast());
+        Ok(type_object)
+    }
+
+    fn add(&mut self, slot: c_int, pfunc: *mut c_void) {
+        self.slots.push(ffi::PyType_Slot { slot, pfunc });
+    }
+}
+
+/// Removes `__next__` from the type's dict, the slot stays: an awaited future is its own iterator
+/// for the interpreter, but no `collections.abc.Iterator` for anybody.
+fn hide_next(type_object: &Bound<'_, PyType>) {
+    let raw = type_object.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the type is alive and of our own making; a heap type owns its dict.
+    let dict = unsafe { (*raw).tp_dict };
+    // SAFETY: the dict is alive; the key is a C string.
+    if unsafe { ffi::PyDict_DelItemString(dict, c"__next__".as_ptr()) } < 0 {
+        // SAFETY: the GIL is held. The type has no such slot, so there was nothing to hide.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    // SAFETY: the type is alive; its caches forget what they knew of the dict.
+    unsafe { ffi::PyType_Modified(raw) };
+}
+
+/// Puts a method of a C call's price on a class that PyO3 made.
+///
+/// # Errors
+///
+/// What the class says to a new attribute; `MemoryError`.
+pub fn add_method<T>(class: &Bound<'_, PyType>, method: Method<T>) -> PyResult<()> {
+    use pyo3::types::PyAnyMethods;
+
+    // The interpreter keeps a pointer to the definition for as long as the method lives.
+    let definition = Box::leak(Box::new(method.0));
+    // SAFETY: the class and the definition live long enough; the descriptor checks its `self`.
+    let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_ptr().cast(), definition) };
+    // SAFETY: a new reference, or null with an exception set.
+    let descriptor = unsafe { Bound::<PyAny>::from_owned_ptr_or_err(class.py(), descriptor) }?;
+    // SAFETY: a method definition has a name.
+    let name = unsafe { CStr::from_ptr(definition.ml_name) };
+    class.setattr(name.to_string_lossy().as_ref(), descriptor)
+}
+
+/// A tuple of bases.
+///
+/// # Errors
+///
+/// `MemoryError`.
+pub fn bases<'py>(py: Python<'py>, bases: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, bases)
+}

@@ -1,0 +1,145 @@
+//! Calls into Python at the price of a C call.
+
+use pyo3::types::PyAny;
+use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
+
+use crate::exit::or_stay;
+
+unsafe extern "C-unwind" {
+    fn PyObject_CallNoArgs(callable: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyObject_CallOneArg(
+        callable: *mut ffi::PyObject,
+        argument: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+    fn PyObject_CallObject(
+        callable: *mut ffi::PyObject,
+        arguments: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+}
+
+/// Calls `callable()`.
+///
+/// # Errors
+///
+/// What it raises.
+#[inline]
+pub fn call0<'py>(callable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the callable is alive.
+    let result = or_stay(|| unsafe { PyObject_CallNoArgs(callable.as_ptr()) });
+    // SAFETY: the call gave a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// Calls `callable(argument)`.
+///
+/// # Errors
+///
+/// What it raises.
+#[inline]
+pub fn call1<'py>(
+    callable: &Bound<'py, PyAny>,
+    argument: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: both are alive.
+    let result = or_stay(|| unsafe { PyObject_CallOneArg(callable.as_ptr(), argument.as_ptr()) });
+    // SAFETY: the call gave a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// Calls `callable(*arguments)`, where `arguments` is a tuple.
+///
+/// # Errors
+///
+/// What it raises; TypeError if `arguments` is no tuple.
+#[inline]
+pub fn call_tuple<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: both are alive; the callee checks that the arguments are a tuple.
+    let result = or_stay(|| unsafe { PyObject_CallObject(callable.as_ptr(), arguments.as_ptr()) });
+    // SAFETY: the call gave a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// The size of a tuple, or `None` for anything else.
+#[inline]
+pub fn tuple_len(object: &Bound<'_, PyAny>) -> Option<usize> {
+    // SAFETY: the object is alive; the check reads its type's flags.
+    if unsafe { ffi::PyTuple_CheckExact(object.as_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: it is a tuple.
+    let size = unsafe { ffi::PyTuple_GET_SIZE(object.as_ptr()) };
+    usize::try_from(size).ok()
+}
+
+/// What `object.__setattr__` and `object.__delattr__` do, for a class that looks on.
+///
+/// # Errors
+///
+/// AttributeError and what a descriptor raises.
+pub fn set_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: all are alive; null means deletion.
+    if unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) } < 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    Ok(())
+}
+
+/// A builtin function without arguments, called without the ceremony.
+pub struct Builtin {
+    object: Py<PyAny>,
+    /// The C function and its `self`, if the object is such a builtin function.
+    direct: Option<(ffi::PyCFunction, *mut ffi::PyObject)>,
+}
+
+// SAFETY: the pointers belong to the object, which is kept alive, and are only used with a token.
+unsafe impl Send for Builtin {}
+// SAFETY: as above.
+unsafe impl Sync for Builtin {}
+
+impl Builtin {
+    /// Looks what `object` is; anything callable will do.
+    pub fn new(object: &Bound<'_, PyAny>) -> Self {
+        Self { object: object.clone().unbind(), direct: Self::direct(object) }
+    }
+
+    fn direct(object: &Bound<'_, PyAny>) -> Option<(ffi::PyCFunction, *mut ffi::PyObject)> {
+        // SAFETY: the object is alive; the check reads its type.
+        if unsafe { ffi::PyCFunction_CheckExact(object.as_ptr()) } == 0 {
+            return None;
+        }
+        // SAFETY: it is a builtin function.
+        if unsafe { ffi::PyCFunction_GetFlags(object.as_ptr()) } != ffi::METH_NOARGS {
+            return None;
+        }
+        // SAFETY: it is a builtin function.
+        let function = unsafe { ffi::PyCFunction_GetFunction(object.as_ptr()) }?;
+        // SAFETY: it is a builtin function.
+        let this = unsafe { ffi::PyCFunction_GetSelf(object.as_ptr()) };
+        Some((function, this))
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// What it raises.
+    #[inline]
+    pub fn call<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Some((function, this)) = self.direct else {
+            return call0(self.object.bind(py));
+        };
+        // SAFETY: the flags, which were compared, say that this is how it is called; its self
+        // lives as long as the function.
+        let result = unsafe { function(this, std::ptr::null_mut()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(py, result) }
+    }
+}

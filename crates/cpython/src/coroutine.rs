@@ -1,0 +1,122 @@
+//! The two ways into a coroutine, `send(None)` and `throw`, and what comes out.
+
+use std::ptr;
+
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, PyErr, Python, ffi, intern};
+
+use crate::Outcome;
+use crate::exit::or_stay;
+
+unsafe extern "C-unwind" {
+    fn PyIter_Send(
+        iter: *mut ffi::PyObject,
+        value: *mut ffi::PyObject,
+        result: *mut *mut ffi::PyObject,
+    ) -> ffi::PySendResult;
+}
+
+/// What a coroutine did with the control it was given.
+pub enum Sent<'py> {
+    /// It yielded this and waits to be resumed.
+    Yielded(Bound<'py, PyAny>),
+    /// It returned this and is finished.
+    Returned(Bound<'py, PyAny>),
+}
+
+/// Resumes `coroutine` with `None`.
+///
+/// # Errors
+///
+/// What the coroutine raised.
+#[inline]
+pub fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Outcome<Sent<'py>> {
+    let py = coroutine.py();
+    let mut out = ptr::null_mut();
+    // SAFETY: the address of a static object that lives for ever.
+    let none = unsafe { ffi::Py_None() };
+    // SAFETY: both objects are alive, and `out` receives a new reference or null.
+    let status = or_stay(|| unsafe { PyIter_Send(coroutine.as_ptr(), none, &mut out) });
+    if status == ffi::PySendResult::PYGEN_ERROR {
+        return Err(fetch(py));
+    }
+    // SAFETY: any status but an error leaves a new reference in `out`.
+    let value = unsafe { Bound::from_owned_ptr(py, out) };
+    if status == ffi::PySendResult::PYGEN_NEXT {
+        Ok(Sent::Yielded(value))
+    } else {
+        Ok(Sent::Returned(value))
+    }
+}
+
+#[cold]
+fn fetch(py: Python<'_>) -> Box<PyErr> {
+    PyErr::fetch(py).into()
+}
+
+/// Raises `exception` inside `coroutine`, at the place where it waits.
+///
+/// # Errors
+///
+/// What the coroutine raised.
+pub fn throw<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    exception: &Bound<'py, PyAny>,
+) -> Outcome<Sent<'py>> {
+    let py = coroutine.py();
+    match coroutine.call_method1(intern!(py, "throw"), (exception,)) {
+        Ok(yielded) => Ok(Sent::Yielded(yielded)),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) => {
+            let value = error.value(py).getattr(intern!(py, "value"))?;
+            Ok(Sent::Returned(value))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether `object` is a coroutine that an `async def` made.
+#[inline]
+pub fn is_native(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object is alive.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    class == &raw mut ffi::PyCoro_Type
+}
+
+/// Whether `object` is a plain generator.
+pub fn is_generator(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object is alive.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    class == &raw mut ffi::PyGen_Type
+}
+
+/// Raises `StopIteration(value)`.
+pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
+    PyErr::from_value(match py.get_type::<pyo3::exceptions::PyStopIteration>().call1((value,)) {
+        Ok(stop) => stop,
+        Err(error) => return error.restore(py),
+    })
+    .restore(py);
+}
+
+/// The exception object of an error, with its traceback on it. Before 3.12 the two come apart when
+/// an error is fetched.
+pub fn exception_of<'py>(error: PyErr, py: Python<'py>) -> Bound<'py, PyAny> {
+    let traceback = error.traceback(py);
+    let exception = error.into_value(py).into_bound(py).into_any();
+    if let Some(traceback) = traceback {
+        // An exception takes any traceback.
+        let _ = exception.setattr(intern!(py, "__traceback__"), traceback);
+    }
+    exception
+}
+
+/// Raises `exception` and takes it back as an error: what a `raise` statement does to an exception,
+/// which is to remember the one that is being handled as its context.
+pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
+    let py = exception.py();
+    // SAFETY: the exception is alive.
+    let class = unsafe { ffi::Py_TYPE(exception.as_ptr()) };
+    // SAFETY: both are alive; the call checks that the class is one of exceptions.
+    unsafe { ffi::PyErr_SetObject(class.cast(), exception.as_ptr()) };
+    PyErr::fetch(py)
+}

@@ -1,0 +1,38 @@
+//! The interpreter, fenced: what the loop needs of CPython that PyO3 does not offer or makes slow.
+//!
+//! Everything unsafe about Python stands in this crate, and everything it gives out is safe: state
+//! that only the holder of the interpreter touches ([`cell`]), references that live inside a C
+//! struct ([`slot`]), the structs of asyncio's own types ([`layout`]), types made of them
+//! ([`kind`], [`method`], [`builder`]), and the three ways control goes into foreign code: a call
+//! ([`call`]), a context ([`context`]), a coroutine ([`coroutine`]).
+//!
+//! What may not go in here: anything that knows what a loop, a turn or a cancellation is. The
+//! fence is about memory; the law is in `batonloop-core`, the host in `batonloop-python`.
+//!
+//! One fact holds for the whole crate: the extension declares that it needs the GIL, so a
+//! `Python<'py>` token proves that no other thread touches a Python object now.
+
+pub mod slot;
+
+pub mod cell;
+
+mod exit;
+
+pub mod call;
+pub mod context;
+pub mod coroutine;
+
+pub mod layout;
+
+pub mod kind;
+pub mod method;
+
+pub mod builder;
+
+pub mod verify;
+
+pub mod patch;
+
+/// The result of giving control away. The error is boxed so that the good case fits in registers;
+/// it is rare, and the `?` operator boxes by itself.
+pub type Outcome<T = ()> = Result<T, Box<pyo3::PyErr>>;

@@ -1,0 +1,674 @@
+//! Plain Rust functions as methods, properties and slots of our own C types.
+//!
+//! A function is passed by name and has no size, so the C function that the interpreter calls can
+//! be made for it alone: the call costs what a call from C costs.
+
+use std::any::Any;
+use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::basic::CompareOp;
+use pyo3::panic::PanicException;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyTupleMethods};
+use pyo3::{Bound, PyErr, PyResult, Python, ffi};
+
+use crate::kind::Kind;
+
+/// The arguments of a call, borrowed from the caller.
+#[derive(Clone, Copy)]
+pub struct Args<'a, 'py> {
+    positional: &'a [Bound<'py, PyAny>],
+    keywords: &'a [Bound<'py, PyAny>],
+    names: Option<&'a Bound<'py, PyTuple>>,
+}
+
+impl<'a, 'py> Args<'a, 'py> {
+    /// Builds them from what the vectorcall protocol passes.
+    ///
+    /// # Safety
+    ///
+    /// `args` points to `nargs` live objects and then one for each of `kwnames`, which is null or
+    /// points to a live tuple, and all of them outlive `'a`.
+    #[inline]
+    unsafe fn new(
+        args: *const *mut ffi::PyObject,
+        nargs: ffi::Py_ssize_t,
+        kwnames: &'a *mut ffi::PyObject,
+    ) -> Self {
+        let count = nargs.unsigned_abs();
+        let positional: &'a [Bound<'py, PyAny>] = if count == 0 {
+            &[]
+        } else {
+            // SAFETY: `Bound` is one non-null pointer to a live object, borrowed here; nothing
+            // is ever dropped through a shared slice.
+            unsafe { std::slice::from_raw_parts(args.cast(), count) }
+        };
+        if kwnames.is_null() {
+            return Self { positional, keywords: &[], names: None };
+        }
+        // SAFETY: as above, for a pointer to a tuple.
+        let names = unsafe { &*ptr::from_ref(kwnames).cast::<Bound<'py, PyTuple>>() };
+        // SAFETY: the values of keywords stand behind the positional arguments.
+        let values = unsafe { args.add(count) };
+        // SAFETY: there is one for each name.
+        let keywords = unsafe { std::slice::from_raw_parts(values.cast(), names.len()) };
+        Self { positional, keywords, names: Some(names) }
+    }
+
+    /// The positional arguments.
+    #[inline]
+    pub fn positional(&self) -> &'a [Bound<'py, PyAny>] {
+        self.positional
+    }
+
+    /// Whether there are keyword arguments.
+    #[inline]
+    pub fn has_keywords(&self) -> bool {
+        self.names.is_some_and(|names| !names.is_empty())
+    }
+
+    /// The names and values of the keyword arguments.
+    pub fn keywords(&self) -> impl Iterator<Item = (Bound<'py, PyAny>, &'a Bound<'py, PyAny>)> {
+        let keywords = self.keywords;
+        self.names.into_iter().flat_map(|names| names.iter()).zip(keywords)
+    }
+
+    /// Puts the arguments in the order of `names`: positional ones first, at most
+    /// `max_positional`, then keywords.
+    ///
+    /// # Errors
+    ///
+    /// TypeError in the words of a Python function for too many, doubled or unknown arguments.
+    pub fn parse<const N: usize>(
+        &self,
+        function: &str,
+        names: [&str; N],
+        max_positional: usize,
+    ) -> PyResult<[Option<&'a Bound<'py, PyAny>>; N]> {
+        let mut found = [None; N];
+        if self.positional.len() > max_positional {
+            return Err(too_many(function, max_positional, self.positional.len()));
+        }
+        for (place, argument) in found.iter_mut().zip(self.positional) {
+            *place = Some(argument);
+        }
+        for (name, value) in self.keywords() {
+            let name = name.extract::<std::borrow::Cow<'_, str>>()?;
+            let Some(index) = names.iter().position(|known| *known == name) else {
+                return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                    "{function}() got an unexpected keyword argument '{name}'"
+                )));
+            };
+            if found[index].replace(value).is_some() {
+                return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                    "argument for {function}() given by name ('{name}') and position ({})",
+                    index + 1
+                )));
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cold]
+fn too_many(function: &str, most: usize, given: usize) -> PyErr {
+    let message = if most == 0 {
+        format!("{function}() takes no positional arguments")
+    } else {
+        let plural = if most == 1 { "" } else { "s" };
+        format!("{function}() takes at most {most} positional argument{plural} ({given} given)")
+    };
+    pyo3::exceptions::PyTypeError::new_err(message)
+}
+
+/// A missing argument in the words of a C function.
+#[cold]
+pub fn missing(function: &str, name: &str, position: usize) -> PyErr {
+    pyo3::exceptions::PyTypeError::new_err(format!(
+        "{function}() missing required argument '{name}' (pos {position})"
+    ))
+}
+
+/// Makes a function item out of its type.
+#[inline]
+fn conjure<F: Copy + 'static>() -> F {
+    const { assert!(size_of::<F>() == 0, "pass a function by its name") };
+    // SAFETY: the type has no size, so there are no bytes to get wrong, and a value of it was
+    // shown when the method was registered.
+    unsafe { ptr::read(ptr::dangling::<F>()) }
+}
+
+/// Runs `body` and hands its result to the interpreter; a panic becomes a `PanicException`.
+#[inline]
+fn enter<R>(failed: R, body: impl for<'py> FnOnce(Python<'py>) -> PyResult<R>) -> R {
+    // SAFETY: the interpreter calls methods and slots with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => {
+            error.restore(py);
+            failed
+        }
+        Err(panic) => {
+            restore_panic(py, &*panic);
+            failed
+        }
+    }
+}
+
+#[cold]
+fn restore_panic(py: Python<'_>, panic: &(dyn Any + Send)) {
+    let message = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "panic in batonloop".to_owned());
+    PanicException::new_err((message,)).restore(py);
+}
+
+/// The object a slot was called on, as a borrowed reference.
+///
+/// # Safety
+///
+/// `object` points to a live object of kind `K` that outlives the borrow.
+#[inline]
+unsafe fn borrow<'a, 'py, K>(
+    _py: Python<'py>,
+    object: &'a *mut ffi::PyObject,
+) -> &'a Bound<'py, K> {
+    // SAFETY: `Bound` is one non-null pointer; nothing is dropped through a shared reference.
+    unsafe { &*ptr::from_ref(object).cast::<Bound<'py, K>>() }
+}
+
+/// A method of kind `K`, ready for a type's table.
+pub struct Method<K>(pub(crate) ffi::PyMethodDef, PhantomData<K>);
+
+impl<K: 'static> Method<K> {
+    fn new(
+        name: &'static CStr,
+        doc: &'static CStr,
+        flags: c_int,
+        ml_meth: ffi::PyMethodDefPointer,
+    ) -> Self {
+        Self(
+            ffi::PyMethodDef {
+                ml_name: name.as_ptr(),
+                ml_meth,
+                ml_flags: flags,
+                ml_doc: doc.as_ptr(),
+            },
+            PhantomData,
+        )
+    }
+
+    /// `object.name()`.
+    pub fn no_args<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        unsafe extern "C" fn call<K, F>(
+            object: *mut ffi::PyObject,
+            _: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject
+        where
+            K: 'static,
+            F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: a method descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                conjure::<F>()(this).map(Bound::into_ptr)
+            })
+        }
+        let flags = ffi::METH_NOARGS | coexist(name);
+        Self::new(name, doc, flags, ffi::PyMethodDefPointer { PyCFunction: call::<K, F> })
+    }
+
+    /// `object.name(argument)`.
+    pub fn one_arg<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>, &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
+            + Copy
+            + 'static,
+    {
+        unsafe extern "C" fn call<K, F>(
+            object: *mut ffi::PyObject,
+            argument: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject
+        where
+            K: 'static,
+            F: for<'py> Fn(&Bound<'py, K>, &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
+                + Copy
+                + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: a method descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: the caller keeps the argument alive.
+                let argument = unsafe { borrow::<PyAny>(py, &argument) };
+                conjure::<F>()(this, argument).map(Bound::into_ptr)
+            })
+        }
+        Self::new(name, doc, ffi::METH_O, ffi::PyMethodDefPointer { PyCFunction: call::<K, F> })
+    }
+
+    /// `object.name(*args, **kwargs)`.
+    pub fn args<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>, Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>>
+            + Copy
+            + 'static,
+    {
+        unsafe extern "C" fn call<K, F>(
+            object: *mut ffi::PyObject,
+            args: *const *mut ffi::PyObject,
+            nargs: ffi::Py_ssize_t,
+            kwnames: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject
+        where
+            K: 'static,
+            F: for<'py> Fn(&Bound<'py, K>, Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>>
+                + Copy
+                + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: a method descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: these are the arguments of a vectorcall, alive until it returns.
+                let args = unsafe { Args::new(args, nargs, &kwnames) };
+                conjure::<F>()(this, args).map(Bound::into_ptr)
+            })
+        }
+        let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+        Self::new(
+            name,
+            doc,
+            flags,
+            ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: call::<K, F> },
+        )
+    }
+}
+
+impl<K: Kind> Method<K> {
+    /// `Class[item]`, which gives a `types.GenericAlias`.
+    pub fn class_getitem() -> Self {
+        Self::new(
+            c"__class_getitem__",
+            c"See PEP 585",
+            ffi::METH_O | ffi::METH_CLASS,
+            ffi::PyMethodDefPointer { PyCFunction: ffi::Py_GenericAlias },
+        )
+    }
+}
+
+/// `__await__` and `__iter__` stand beside the slots of that name, with a meaning of their own.
+fn coexist(name: &CStr) -> c_int {
+    if name.to_bytes().starts_with(b"__") { ffi::METH_COEXIST } else { 0 }
+}
+
+/// A module's function.
+///
+/// # Errors
+///
+/// `MemoryError`.
+pub fn function<'py, F>(
+    py: Python<'py>,
+    module_name: &str,
+    name: &'static CStr,
+    doc: &'static CStr,
+    function: F,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    F: for<'a> Fn(&Bound<'a, PyAny>, Args<'_, 'a>) -> PyResult<Bound<'a, PyAny>> + Copy + 'static,
+{
+    let method = Method::<PyAny>::args(name, doc, function);
+    let module_name = pyo3::types::PyString::new(py, module_name);
+    // The interpreter keeps a pointer to the definition for as long as the function lives.
+    let definition = Box::leak(Box::new(method.0));
+    // SAFETY: the definition lives for ever; a function's self is the module's name here, which
+    // the function ignores, so that it is never null.
+    let object =
+        unsafe { ffi::PyCFunction_NewEx(definition, module_name.as_ptr(), module_name.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, object) }
+}
+
+/// A callable that is bound to one object: `object` is its `__self__`.
+pub struct BoundFunction(ffi::PyMethodDef);
+
+// SAFETY: the definition is never changed, and its pointers are to static data.
+unsafe impl Sync for BoundFunction {}
+// SAFETY: as above.
+unsafe impl Send for BoundFunction {}
+
+impl BoundFunction {
+    /// A callable of any arguments, from a method.
+    pub fn new<K: 'static>(method: Method<K>) -> Self {
+        Self(method.0)
+    }
+
+    /// A new callable for `object`, which must be of the kind the method was made for.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn bind<'py, K: Kind>(
+        &'static self,
+        object: &Bound<'py, K>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let definition = ptr::from_ref(&self.0).cast_mut();
+        // SAFETY: the definition is static and never written; `object` becomes `__self__`.
+        let function =
+            unsafe { ffi::PyCFunction_NewEx(definition, object.as_ptr(), ptr::null_mut()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(object.py(), function) }
+    }
+}
+
+/// Getter and setter of kind `K`, ready for a type's table.
+pub struct Property<K>(pub(crate) ffi::PyGetSetDef, PhantomData<K>);
+
+impl<K: Kind> Property<K> {
+    /// A property that is only read.
+    pub fn read<G>(name: &'static CStr, doc: &'static CStr, _get: G) -> Self
+    where
+        G: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        unsafe extern "C" fn get<K, G>(
+            object: *mut ffi::PyObject,
+            _: *mut c_void,
+        ) -> *mut ffi::PyObject
+        where
+            K: Kind,
+            G: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: a getset descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                conjure::<G>()(this).map(Bound::into_ptr)
+            })
+        }
+        Self(
+            ffi::PyGetSetDef {
+                name: name.as_ptr(),
+                get: Some(get::<K, G>),
+                set: None,
+                doc: doc.as_ptr(),
+                closure: ptr::null_mut(),
+            },
+            PhantomData,
+        )
+    }
+
+    /// A property that is read and written; the setter gets `None` for a deletion.
+    pub fn write<G, S>(name: &'static CStr, doc: &'static CStr, get: G, _set: S) -> Self
+    where
+        G: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+        S: for<'py> Fn(&Bound<'py, K>, Option<&Bound<'py, PyAny>>) -> PyResult<()> + Copy + 'static,
+    {
+        unsafe extern "C" fn set<K, S>(
+            object: *mut ffi::PyObject,
+            value: *mut ffi::PyObject,
+            _: *mut c_void,
+        ) -> c_int
+        where
+            K: Kind,
+            S: for<'py> Fn(&Bound<'py, K>, Option<&Bound<'py, PyAny>>) -> PyResult<()>
+                + Copy
+                + 'static,
+        {
+            enter(-1, |py| {
+                // SAFETY: a getset descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                let value = if value.is_null() {
+                    None
+                } else {
+                    // SAFETY: the caller keeps the value alive.
+                    Some(unsafe { borrow::<PyAny>(py, &value) })
+                };
+                conjure::<S>()(this, value).map(|()| 0)
+            })
+        }
+        let mut property = Self::read(name, doc, get);
+        property.0.set = Some(set::<K, S>);
+        property
+    }
+}
+
+/// What one step of an iteration gives.
+pub enum Iteration<'py> {
+    /// A value to wait for.
+    Yield(Bound<'py, PyAny>),
+    /// The end, with its value.
+    Return(Bound<'py, PyAny>),
+}
+
+/// A slot of kind `K`, ready for a type's table.
+pub struct TypeSlot<K>(pub(crate) ffi::PyType_Slot, PhantomData<K>);
+
+impl<K: Kind> TypeSlot<K> {
+    pub(crate) fn raw(slot: c_int, function: *mut c_void) -> Self {
+        Self(ffi::PyType_Slot { slot, pfunc: function }, PhantomData)
+    }
+
+    /// `__init__`.
+    pub fn init<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(
+                &Bound<'py, K>,
+                &Bound<'py, PyTuple>,
+                Option<&Bound<'py, PyDict>>,
+            ) -> PyResult<()>
+            + Copy
+            + 'static,
+    {
+        unsafe extern "C" fn init<K, F>(
+            object: *mut ffi::PyObject,
+            args: *mut ffi::PyObject,
+            kwargs: *mut ffi::PyObject,
+        ) -> c_int
+        where
+            K: Kind,
+            F: for<'py> Fn(
+                    &Bound<'py, K>,
+                    &Bound<'py, PyTuple>,
+                    Option<&Bound<'py, PyDict>>,
+                ) -> PyResult<()>
+                + Copy
+                + 'static,
+        {
+            enter(-1, |py| {
+                // SAFETY: the interpreter passes an object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: a tuple, kept alive by the caller.
+                let args = unsafe { borrow::<PyTuple>(py, &args) };
+                let kwargs = if kwargs.is_null() {
+                    None
+                } else {
+                    // SAFETY: a dict, kept alive by the caller.
+                    Some(unsafe { borrow::<PyDict>(py, &kwargs) })
+                };
+                conjure::<F>()(this, args, kwargs).map(|()| 0)
+            })
+        }
+        Self::raw(ffi::Py_tp_init, init::<K, F> as *mut c_void)
+    }
+
+    /// `__repr__`.
+    pub fn repr<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_tp_repr, unary::<K, F> as *mut c_void)
+    }
+
+    /// What `await` asks for.
+    pub fn awaited<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_am_await, unary::<K, F> as *mut c_void)
+    }
+
+    /// `iter()`.
+    pub fn iter<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_tp_iter, unary::<K, F> as *mut c_void)
+    }
+
+    /// `hash()`.
+    pub fn hash<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<isize> + Copy + 'static,
+    {
+        unsafe extern "C" fn hash<K, F>(object: *mut ffi::PyObject) -> ffi::Py_hash_t
+        where
+            K: Kind,
+            F: for<'py> Fn(&Bound<'py, K>) -> PyResult<isize> + Copy + 'static,
+        {
+            enter(-1, |py| {
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                conjure::<F>()(this)
+            })
+        }
+        Self::raw(ffi::Py_tp_hash, hash::<K, F> as *mut c_void)
+    }
+
+    /// `==`, `<` and so on.
+    pub fn compare<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(
+                &Bound<'py, K>,
+                &Bound<'py, PyAny>,
+                CompareOp,
+            ) -> PyResult<Bound<'py, PyAny>>
+            + Copy
+            + 'static,
+    {
+        unsafe extern "C" fn compare<K, F>(
+            object: *mut ffi::PyObject,
+            other: *mut ffi::PyObject,
+            op: c_int,
+        ) -> *mut ffi::PyObject
+        where
+            K: Kind,
+            F: for<'py> Fn(
+                    &Bound<'py, K>,
+                    &Bound<'py, PyAny>,
+                    CompareOp,
+                ) -> PyResult<Bound<'py, PyAny>>
+                + Copy
+                + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: the caller keeps the other alive.
+                let other = unsafe { borrow::<PyAny>(py, &other) };
+                let Some(op) = CompareOp::from_raw(op) else {
+                    return Ok(py.NotImplemented().into_ptr());
+                };
+                conjure::<F>()(this, other, op).map(Bound::into_ptr)
+            })
+        }
+        Self::raw(ffi::Py_tp_richcompare, compare::<K, F> as *mut c_void)
+    }
+
+    /// `__del__`: reports what it must; its errors are the interpreter's to print.
+    pub fn finalize<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) + Copy + 'static,
+    {
+        unsafe extern "C" fn finalize<K, F>(object: *mut ffi::PyObject)
+        where
+            K: Kind,
+            F: for<'py> Fn(&Bound<'py, K>) + Copy + 'static,
+        {
+            enter((), |py| {
+                let pending = PyErr::take(py);
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                conjure::<F>()(this);
+                if let Some(error) = pending {
+                    error.restore(py);
+                }
+                Ok(())
+            });
+        }
+        Self::raw(ffi::Py_tp_finalize, finalize::<K, F> as *mut c_void)
+    }
+
+    /// `next()`, when the interpreter drives an `await` by `tp_iternext`.
+    pub fn next<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Iteration<'py>> + Copy + 'static,
+    {
+        unsafe extern "C" fn next<K, F>(object: *mut ffi::PyObject) -> *mut ffi::PyObject
+        where
+            K: Kind,
+            F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Iteration<'py>> + Copy + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                Ok(match conjure::<F>()(this)? {
+                    Iteration::Yield(value) => value.into_ptr(),
+                    Iteration::Return(value) => {
+                        // An end without an exception means the value None.
+                        if !value.is_none() {
+                            crate::coroutine::stop_iteration(py, value);
+                        }
+                        ptr::null_mut()
+                    }
+                })
+            })
+        }
+        Self::raw(ffi::Py_tp_iternext, next::<K, F> as *mut c_void)
+    }
+
+    /// `send()`, when the interpreter drives an `await` by `am_send`.
+    pub fn send<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Iteration<'py>> + Copy + 'static,
+    {
+        unsafe extern "C" fn send<K, F>(
+            object: *mut ffi::PyObject,
+            _value: *mut ffi::PyObject,
+            result: *mut *mut ffi::PyObject,
+        ) -> ffi::PySendResult
+        where
+            K: Kind,
+            F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Iteration<'py>> + Copy + 'static,
+        {
+            let (status, value) = enter((ffi::PySendResult::PYGEN_ERROR, ptr::null_mut()), |py| {
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                Ok(match conjure::<F>()(this)? {
+                    Iteration::Yield(value) => (ffi::PySendResult::PYGEN_NEXT, value.into_ptr()),
+                    Iteration::Return(value) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+                })
+            });
+            // SAFETY: the interpreter passes a place for one pointer.
+            unsafe { result.write(value) };
+            status
+        }
+        Self::raw(ffi::Py_am_send, send::<K, F> as *mut c_void)
+    }
+}
+
+unsafe extern "C" fn unary<K, F>(object: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    K: Kind,
+    F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+{
+    enter(ptr::null_mut(), |py| {
+        // SAFETY: the interpreter passes a live object of this type.
+        let this = unsafe { borrow::<K>(py, &object) };
+        conjure::<F>()(this).map(Bound::into_ptr)
+    })
+}

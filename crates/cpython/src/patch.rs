@@ -1,0 +1,126 @@
+//! Four functions of the interpreter that are given new bodies: `_asyncio.current_task` and its
+//! kin.
+//!
+//! Up to CPython 3.13 the running task stands in a dict that every step would have to write, at a
+//! third of the price of the step. Ours is one word of the loop instead, and the C functions that
+//! speak of the current task, which many modules imported before they ever heard of us, must know
+//! of it. A builtin function calls through a pointer in its static definition: that pointer is
+//! replaced, and the old one is kept and called for everything that is not ours.
+
+use std::ffi::{CStr, c_int};
+use std::sync::OnceLock;
+
+use pyo3::types::PyAny;
+use pyo3::{Bound, PyResult, ffi};
+
+use crate::method::Method;
+
+/// A function that can be given a new body.
+#[derive(Clone, Copy)]
+pub enum Function {
+    /// `_asyncio.current_task`.
+    CurrentTask,
+    /// `_asyncio._enter_task`.
+    EnterTask,
+    /// `_asyncio._leave_task`.
+    LeaveTask,
+    /// `_asyncio._swap_current_task`.
+    SwapCurrentTask,
+}
+
+type Body = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+/// The most arguments that any of the functions takes.
+const MOST_ARGUMENTS: usize = 2;
+
+static ORIGINALS: [OnceLock<Body>; 4] = [const { OnceLock::new() }; 4];
+
+impl Function {
+    /// Its name in the module `_asyncio`.
+    #[must_use]
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Self::CurrentTask => c"current_task",
+            Self::EnterTask => c"_enter_task",
+            Self::LeaveTask => c"_leave_task",
+            Self::SwapCurrentTask => c"_swap_current_task",
+        }
+    }
+
+    fn original(self) -> &'static OnceLock<Body> {
+        &ORIGINALS[self as usize]
+    }
+}
+
+/// The definition of a builtin function, if `target` is one of that name which takes its arguments
+/// as we do.
+fn definition(target: &Bound<'_, PyAny>, function: Function) -> Option<*mut ffi::PyMethodDef> {
+    // SAFETY: the object is alive; the check reads its type.
+    if unsafe { ffi::PyCFunction_CheckExact(target.as_ptr()) } == 0 {
+        return None;
+    }
+    let builtin = target.as_ptr().cast::<ffi::PyCFunctionObject>();
+    // SAFETY: it is a builtin function.
+    let definition = unsafe { (*builtin).m_ml };
+    // SAFETY: a builtin function has a definition.
+    let name = unsafe { (*definition).ml_name };
+    // SAFETY: a definition has a name.
+    let name = unsafe { CStr::from_ptr(name) };
+    // SAFETY: a builtin function has a definition.
+    let flags: c_int = unsafe { (*definition).ml_flags };
+    let fits = name == function.name() && flags == ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    fits.then_some(definition)
+}
+
+/// Whether `target` is the builtin function that is meant, with the calling convention that is
+/// expected.
+pub fn is_replaceable(target: &Bound<'_, PyAny>, function: Function) -> bool {
+    definition(target, function).is_some()
+}
+
+/// Gives the builtin function `target` the body of `replacement`. Does nothing if it has a new body
+/// already or is not [replaceable](is_replaceable).
+pub fn replace_body(target: &Bound<'_, PyAny>, function: Function, replacement: Method<PyAny>) {
+    let Some(definition) = definition(target, function) else {
+        return;
+    };
+    // SAFETY: a builtin function has a definition.
+    let old = unsafe { (*definition).ml_meth };
+    // SAFETY: the flags, which were compared, say which member of the union is meant.
+    let old = unsafe { old.PyCFunctionFastWithKeywords };
+    if function.original().set(old).is_err() {
+        return;
+    }
+    // SAFETY: the definition is static, writable data of the extension module, and the GIL keeps
+    // everybody else from calling through it now; the new body has the same convention.
+    unsafe { (*definition).ml_meth = replacement.0.ml_meth };
+}
+
+/// Calls the body that was replaced.
+///
+/// # Errors
+///
+/// What it raises; RuntimeError if nothing was replaced or there are too many arguments.
+pub fn call_original<'py>(
+    module: &Bound<'py, PyAny>,
+    function: Function,
+    arguments: &[&Bound<'py, PyAny>],
+) -> PyResult<Bound<'py, PyAny>> {
+    let mut raw = [std::ptr::null_mut(); MOST_ARGUMENTS];
+    let (Some(original), true) = (function.original().get(), arguments.len() <= raw.len()) else {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("the function has its own body"));
+    };
+    for (place, argument) in raw.iter_mut().zip(arguments) {
+        *place = argument.as_ptr();
+    }
+    let count = arguments.len().cast_signed();
+    // SAFETY: module and arguments are alive; the function has this very convention.
+    let result = unsafe { original(module.as_ptr(), raw.as_ptr(), count, std::ptr::null_mut()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(module.py(), result) }
+}

@@ -1,0 +1,772 @@
+//! The native half of EventLoop: its public methods; the turn is in [`turn`], descriptors are in
+//! [`watch`].
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use batonloop_core::{Agenda, Instant};
+use batonloop_cpython::builder::add_method;
+use batonloop_cpython::call;
+use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell};
+use batonloop_cpython::kind::{self, Task};
+use batonloop_cpython::method::{Args, Method};
+use batonloop_sys::{Selector, Waker, clock};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyBool, PyDict, PyDictMethods, PyFloat, PyString, PyTuple, PyType,
+    PyTypeMethods,
+};
+use pyo3::{Bound, Py, PyResult, PyTraverseError, PyTypeInfo, PyVisit, Python, intern, pymethods};
+
+use crate::events::{self, Arguments, Callback};
+use crate::exceptions;
+use crate::futures;
+use crate::host::{EventLoop, Poller};
+use crate::names;
+use crate::tasks::{self, Options, known};
+
+pub(crate) mod turn;
+pub(crate) mod watch;
+
+type PyLoop<'py> = Bound<'py, EventLoop>;
+
+/// How long a callback may take before debug mode warns, unless told otherwise, in seconds.
+const SLOW_CALLBACK_DURATION: f64 = 0.1;
+
+/// The methods whose meaning the native code must know: whoever overrides them is asked.
+const WATCHED_METHODS: [&str; 5] = ["call_soon", "create_task", "time", "call_at", "get_debug"];
+
+impl EventLoop {
+    fn open() -> PyResult<Self> {
+        let selector = Selector::new()?;
+        let waker = Waker::new(&selector)?;
+        Ok(Self {
+            agenda: LoopCell::new(Agenda::new()),
+            is_direct: GilCell::new(false),
+            has_own_call_soon: GilCell::new(true),
+            has_own_create_task: GilCell::new(true),
+            has_own_time: GilCell::new(true),
+            has_own_call_at: GilCell::new(true),
+            has_own_get_debug: GilCell::new(true),
+            debug: GilCell::new(false),
+            closed: GilCell::new(false),
+            stopping: GilCell::new(false),
+            sleeping: GilCell::new(false),
+            thread: GilCell::new(0),
+            polled: GilCell::new(0),
+            slow_callback_duration: GilCell::new(SLOW_CALLBACK_DURATION),
+            poll_interval: GilCell::new(turn::POLL_INTERVAL),
+            released: GilCell::new(0),
+            current_task: GilSlot::new(),
+            current_handle: GilSlot::new(),
+            task_factory: GilSlot::new(),
+            poller: LoopCell::new(Some(Arc::new(Poller { selector, waker }))),
+        })
+    }
+
+    /// Takes note of which methods `holder`, the class or the object, gives another meaning.
+    fn note_overrides(&self, holder: &Bound<'_, PyAny>, is_class: bool) -> PyResult<()> {
+        let py = holder.py();
+        let own = Self::type_object(py);
+        let mut is_own = [true; WATCHED_METHODS.len()];
+        for (is_own, name) in is_own.iter_mut().zip(WATCHED_METHODS) {
+            *is_own = if is_class {
+                is_native(&holder.getattr(name)?, &own)?
+            } else {
+                !holder.getattr("__dict__")?.contains(name)?
+            };
+        }
+        let [call_soon, create_task, time, call_at, get_debug] = is_own;
+        self.has_own_call_soon.set(py, call_soon && self.has_own_call_soon.get(py));
+        self.has_own_create_task.set(py, create_task && self.has_own_create_task.get(py));
+        self.has_own_time.set(py, time && self.has_own_time.get(py));
+        self.has_own_call_at.set(py, call_at && self.has_own_call_at.get(py));
+        self.has_own_get_debug.set(py, get_debug && self.has_own_get_debug.get(py));
+        self.update_is_direct(py);
+        Ok(())
+    }
+
+    fn check_closed(&self, py: Python<'_>) -> PyResult<()> {
+        if self.closed.get(py) { Err(exceptions::loop_is_closed()) } else { Ok(()) }
+    }
+
+    /// In debug mode: the thread must be the loop's own.
+    fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
+        let thread = self.thread.get(py);
+        if thread != 0 && thread != this_thread(py)? {
+            return Err(PyRuntimeError::new_err(
+                "Non-thread-safe operation invoked on an event loop other than the current one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The loop's time, on its own clock or as a subclass tells it.
+    #[inline]
+    fn now<'py>(&self, this: &PyLoop<'py>) -> PyResult<Instant> {
+        if self.has_own_time.get(this.py()) {
+            return Ok(clock::now());
+        }
+        let seconds = this.call_method0(intern!(this.py(), "time"))?.extract::<f64>()?;
+        Ok(Instant::from_seconds(seconds))
+    }
+}
+
+/// Whether a class attribute is a native method of ours, on whichever class it was put.
+fn is_native(attribute: &Bound<'_, PyAny>, own: &Bound<'_, PyType>) -> PyResult<bool> {
+    let native = own.getattr("call_soon")?;
+    if !attribute.get_type().is(native.get_type()) {
+        return Ok(false);
+    }
+    attribute.getattr("__objclass__")?.cast::<PyType>()?.is_subclass(own.as_any())
+}
+
+fn this_thread(py: Python<'_>) -> PyResult<u64> {
+    names::GET_IDENT.get(py)?.call0()?.extract()
+}
+
+/// The stack of who calls, for a handle made in debug mode.
+#[inline]
+fn source_traceback<'py>(this: &PyLoop<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = this.py();
+    let host = this.get();
+    if host.has_own_get_debug.get(py) && !host.debug.get(py) {
+        return Ok(None);
+    }
+    if !this.call_method0(intern!(py, "get_debug"))?.is_truthy()? {
+        return Ok(None);
+    }
+    Ok(Some(names::EXTRACT_STACK.get(py)?.call0()?))
+}
+
+/// A callback, its arguments and its context, as the scheduling methods take them.
+struct Call<'a, 'py> {
+    callback: &'a Bound<'py, PyAny>,
+    arguments: &'a [Bound<'py, PyAny>],
+    context: Option<Bound<'py, PyAny>>,
+}
+
+/// Takes the arguments of a scheduling method apart: `leading` ones come before the callback.
+#[inline]
+fn take_apart<'a, 'py, const LEADING: usize>(
+    method: &str,
+    leading: [&str; LEADING],
+    args: Args<'a, 'py>,
+) -> PyResult<([&'a Bound<'py, PyAny>; LEADING], Call<'a, 'py>)> {
+    if let (Some((first, rest)), false) =
+        (args.positional().split_first_chunk::<LEADING>(), args.has_keywords())
+        && let Some((callback, arguments)) = rest.split_first()
+    {
+        return Ok((first.each_ref(), Call { callback, arguments, context: None }));
+    }
+    take_apart_slowly(method, leading, args)
+}
+
+#[cold]
+fn take_apart_slowly<'a, 'py, const LEADING: usize>(
+    method: &str,
+    leading: [&str; LEADING],
+    args: Args<'a, 'py>,
+) -> PyResult<([&'a Bound<'py, PyAny>; LEADING], Call<'a, 'py>)> {
+    let mut found: [Option<&Bound<'py, PyAny>>; LEADING] = [None; LEADING];
+    let mut callback = None;
+    let mut positional = args.positional();
+    for place in found.iter_mut().chain([&mut callback]) {
+        if let Some((first, rest)) = positional.split_first() {
+            *place = Some(first);
+            positional = rest;
+        }
+    }
+    let mut context = None;
+    for (name, value) in args.keywords() {
+        let name = name.extract::<String>()?;
+        let place = match leading.iter().position(|known| *known == name) {
+            Some(index) => &mut found[index],
+            None if name == "callback" => &mut callback,
+            None if name == "context" => &mut context,
+            None => {
+                return Err(PyTypeError::new_err(format!(
+                    "EventLoop.{method}() got an unexpected keyword argument '{name}'"
+                )));
+            }
+        };
+        if place.replace(value).is_some() {
+            return Err(PyTypeError::new_err(format!(
+                "EventLoop.{method}() got multiple values for argument '{name}'"
+            )));
+        }
+    }
+    let missing: Vec<_> = leading
+        .iter()
+        .zip(&found)
+        .chain([(&"callback", &callback)])
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| format!("'{name}'"))
+        .collect();
+    let (Some(callback), true) = (callback, missing.is_empty()) else {
+        let plural = if missing.len() == 1 { "" } else { "s" };
+        return Err(PyTypeError::new_err(format!(
+            "EventLoop.{method}() missing {} required positional argument{plural}: {}",
+            missing.len(),
+            missing.join(" and ")
+        )));
+    };
+    // Nothing is missing, so the stand-in is never seen.
+    let found = found.map(|value| value.unwrap_or(callback));
+    let context = context.filter(|context| !context.is_none()).cloned();
+    Ok((found, Call { callback, arguments: positional, context }))
+}
+
+impl<'py> Call<'_, 'py> {
+    /// What the handle keeps. In debug mode also the stack of the caller.
+    #[inline]
+    fn into_callback(self, this: &PyLoop<'py>) -> PyResult<Callback<'py>> {
+        let py = this.py();
+        let (callback, context) = match kind::cast_exact::<Task>(self.callback) {
+            // A C function has completed a future of ours and hands on who waits for it.
+            Some(task) => (tasks::step::wakeup(task)?, tasks::context(task)),
+            None => (self.callback.clone(), self.context),
+        };
+        let source_traceback = source_traceback(this)?;
+        Ok(Callback {
+            callback,
+            arguments: Arguments::keep(py, self.arguments)?,
+            context,
+            event_loop: this.as_any().clone(),
+            source_traceback,
+        })
+    }
+}
+
+fn call_soon<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let ([], call) = take_apart("call_soon", [], args)?;
+    let host = this.get();
+    host.check_closed(py)?;
+    if host.debug.get(py) {
+        host.check_thread(py)?;
+        exceptions::check_callback(call.callback, "call_soon")?;
+    }
+    let handle = events::new_handle(call.into_callback(this)?)?.into_any();
+    host.queue(handle.clone(), &events::RUN);
+    Ok(handle)
+}
+
+fn call_soon_threadsafe<'py>(
+    this: &PyLoop<'py>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let ([], call) = take_apart("call_soon_threadsafe", [], args)?;
+    let host = this.get();
+    host.check_closed(py)?;
+    if host.debug.get(py) {
+        exceptions::check_callback(call.callback, "call_soon_threadsafe")?;
+    }
+    let handle = events::new_handle(call.into_callback(this)?)?.into_any();
+    host.queue(handle.clone(), &events::RUN);
+    host.wake(py);
+    Ok(handle)
+}
+
+fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let ([delay], call) = take_apart("call_later", ["delay"], args)?;
+    if delay.is_none() {
+        return Err(PyTypeError::new_err("delay must not be None"));
+    }
+    let host = this.get();
+    if host.has_own_time.get(py) && host.has_own_call_at.get(py) {
+        if let Ok(delay) = delay.cast_exact::<PyFloat>() {
+            let when = clock::now().seconds() + delay.extract::<f64>()?;
+            return schedule(this, "call_later", events::float(py, when), when, call);
+        }
+        let when = events::float(py, clock::now().seconds()).add(delay)?;
+        return call_at_object(this, "call_later", &when, call);
+    }
+    let when = this.call_method0(intern!(py, "time"))?.add(delay)?;
+    if host.has_own_call_at.get(py) {
+        return call_at_object(this, "call_later", &when, call);
+    }
+    let mut all = vec![when, call.callback.clone()];
+    all.extend(call.arguments.iter().cloned());
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "context"), call.context)?;
+    this.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
+}
+
+fn call_at<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let ([when], call) = take_apart("call_at", ["when"], args)?;
+    call_at_object(this, "call_at", when, call)
+}
+
+fn call_at_object<'py>(
+    this: &PyLoop<'py>,
+    method: &str,
+    when: &Bound<'py, PyAny>,
+    call: Call<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if when.is_none() {
+        return Err(PyTypeError::new_err("when cannot be None"));
+    }
+    let seconds = match when.extract::<f64>() {
+        Ok(seconds) => seconds,
+        // An int that no float can hold lies beyond every clock.
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(when.py()) => {
+            if when.lt(0)? {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            }
+        }
+        Err(error) => return Err(error),
+    };
+    schedule(this, method, when.clone(), seconds, call)
+}
+
+#[inline]
+fn schedule<'py>(
+    this: &PyLoop<'py>,
+    method: &str,
+    when: Bound<'py, PyAny>,
+    seconds: f64,
+    call: Call<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    host.check_closed(py)?;
+    if host.debug.get(py) {
+        host.check_thread(py)?;
+        let _ = method;
+        exceptions::check_callback(call.callback, "call_at")?;
+    }
+    let timer = events::new_timer(call.into_callback(this)?, when)?.into_any();
+    host.schedule(Instant::from_seconds(seconds), timer.clone(), &events::RUN);
+    Ok(timer)
+}
+
+fn time<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(events::float(this.py(), clock::now().seconds()))
+}
+
+fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    if this.get().is_direct.get(py) {
+        return Ok(futures::new(this.as_any().clone())?.into_any());
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "loop"), this)?;
+    kind::type_object::<kind::Future>(py)?.call((), Some(&keywords))
+}
+
+/// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
+#[inline]
+pub(crate) fn create_task<'py>(
+    this: &PyLoop<'py>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    if let ([coroutine], false) = (args.positional(), args.has_keywords())
+        && host.is_direct.get(py)
+        && host.task_factory.slot(py).is_empty()
+        && tasks::is_plain(coroutine)
+    {
+        return Ok(tasks::new(this.as_any(), host, coroutine)?.into_any());
+    }
+    create_task_slowly(this, args)
+}
+
+#[cold]
+fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    let keywords = PyDict::new(py);
+    let mut coroutine = args.positional().first().cloned();
+    if args.positional().len() > 1 {
+        return Err(PyTypeError::new_err(format!(
+            "EventLoop.create_task() takes 2 positional arguments but {} were given",
+            args.positional().len() + 1
+        )));
+    }
+    for (name, value) in args.keywords() {
+        if name.eq("coro")? && coroutine.is_none() {
+            coroutine = Some(value.clone());
+        } else {
+            keywords.set_item(name, value)?;
+        }
+    }
+    let Some(coroutine) = coroutine else {
+        return Err(PyTypeError::new_err(
+            "EventLoop.create_task() missing 1 required positional argument: 'coro'",
+        ));
+    };
+    host.check_closed(py)?;
+    if let Some(factory) = host.task_factory.slot(py).get(py) {
+        return call_factory(&factory, this, &coroutine, &keywords);
+    }
+    let accepts_eager_start = names::passes_keywords_to_factories(py)?;
+    let mut options = Options { accepts_eager_start, ..Options::default() };
+    for (name, value) in keywords.iter() {
+        options.accept("EventLoop.create_task", &name, &value)?;
+    }
+    options.event_loop = Some(this.as_any().clone());
+    Ok(tasks::new_with(&coroutine, options)?.into_any())
+}
+
+/// Calls a task factory as the running Python does: newer ones pass all keywords on, older ones
+/// only a context, and set the name afterwards.
+fn call_factory<'py>(
+    factory: &Bound<'py, PyAny>,
+    this: &PyLoop<'py>,
+    coroutine: &Bound<'py, PyAny>,
+    keywords: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    if names::passes_keywords_to_factories(py)? {
+        return factory.call((this, coroutine), Some(keywords));
+    }
+    let passed = PyDict::new(py);
+    let mut task_name = py.None().into_bound(py);
+    for (name, value) in keywords.iter() {
+        match name.extract::<&str>()? {
+            "context" if value.is_none() => {}
+            "context" => passed.set_item(name, value)?,
+            "name" => task_name = value,
+            other => {
+                return Err(PyTypeError::new_err(format!(
+                    "EventLoop.create_task() got an unexpected keyword argument '{other}'"
+                )));
+            }
+        }
+    }
+    let task = factory.call((this, coroutine), Some(&passed))?;
+    set_task_name(&task, &task_name)?;
+    Ok(task)
+}
+
+/// Before 3.13 a task without `set_name` is tolerated, and no name is no name.
+#[cfg(not(Py_3_13))]
+fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !name.is_none()
+        && let Some(set_name) = task.getattr_opt(intern!(task.py(), "set_name"))?
+    {
+        set_name.call1((name,))?;
+    }
+    Ok(())
+}
+
+#[cfg(Py_3_13)]
+fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    task.call_method1(intern!(task.py(), "set_name"), (name,))?;
+    Ok(())
+}
+
+fn get_debug<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let debug = this.get().debug.get(this.py());
+    Ok(PyBool::new(this.py(), debug).to_owned().into_any())
+}
+
+fn is_running<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let running = this.get().thread.get(this.py()) != 0;
+    Ok(PyBool::new(this.py(), running).to_owned().into_any())
+}
+
+fn is_closed<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let closed = this.get().closed.get(this.py());
+    Ok(PyBool::new(this.py(), closed).to_owned().into_any())
+}
+
+/// Puts the hot methods on the class, at the price of C functions.
+pub(crate) fn add_hot_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
+    for method in [
+        Method::<EventLoop>::args(c"call_soon", CALL_SOON, call_soon),
+        Method::args(c"call_soon_threadsafe", CALL_SOON_THREADSAFE, call_soon_threadsafe),
+        Method::args(c"call_later", CALL_LATER, call_later),
+        Method::args(c"call_at", CALL_AT, call_at),
+        Method::no_args(c"time", TIME, time),
+        Method::no_args(c"create_future", c"Return a new Future of this loop.", create_future),
+        Method::args(c"create_task", CREATE_TASK, create_task),
+        Method::no_args(c"get_debug", c"Return whether the loop is in debug mode.", get_debug),
+        Method::no_args(c"is_running", c"Return whether the loop runs now.", is_running),
+        Method::no_args(c"is_closed", c"Return whether the loop was closed.", is_closed),
+    ] {
+        add_method(class, method)?;
+    }
+    Ok(())
+}
+
+#[pymethods]
+impl EventLoop {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        class: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        known::prepare(class.py())?;
+        let this = Self::open()?;
+        this.note_overrides(class.as_any(), true)?;
+        Ok(this)
+    }
+
+    /// Run until stop() is called.
+    ///
+    /// Raises RuntimeError if the loop is closed or running, or if another loop runs in this
+    /// thread, and whatever leaves a callback: KeyboardInterrupt and SystemExit.
+    fn run_forever(this: &Bound<'_, Self>) -> PyResult<()> {
+        turn::run_forever(this)
+    }
+
+    /// Make one turn: what is ready when it opens is run. For tests.
+    fn _run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+        turn::once(this)
+    }
+
+    /// How long busy turns may go on without a look at the descriptors, in ticks of the processor's
+    /// cycle counter. For counts of instructions, which must not depend on time.
+    #[getter(_poll_interval)]
+    fn read_poll_interval(&self, py: Python<'_>) -> u64 {
+        self.poll_interval.get(py)
+    }
+
+    #[setter(_poll_interval)]
+    fn set_poll_interval(&self, py: Python<'_>, ticks: u64) {
+        self.poll_interval.set(py, ticks);
+    }
+
+    /// The handle that runs now, in debug mode; else None.
+    #[getter]
+    fn _current_handle(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.current_handle.slot(py).get(py).map(Bound::unbind)
+    }
+
+    /// Queue a handle that exists already, unless it was cancelled.
+    ///
+    /// Raises TypeError for what is no handle of ours.
+    fn _add_callback(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+        if kind::cast::<kind::Handle>(handle).is_none() {
+            return Err(PyTypeError::new_err("expected a Handle"));
+        }
+        if !(events::RUN.is_cancelled)(handle) {
+            self.queue(handle.clone(), &events::RUN);
+        }
+        Ok(())
+    }
+
+    /// What is ready, in order: a list of (verb, object), where the verb is "run" for a handle,
+    /// "step" or "wake" for a task. For tests and for those who look.
+    fn _queued<'py>(&self, py: Python<'py>) -> Vec<(&'static str, Bound<'py, PyAny>)> {
+        self.agenda.with(py, |agenda| {
+            agenda
+                .ready
+                .iter()
+                .map(|entry| (entry.verb.name, entry.object.bind(py).clone()))
+                .collect()
+        })
+    }
+
+    /// Stop the loop after the turn that runs now, or after one turn if it does not run.
+    fn stop(&self, py: Python<'_>) {
+        self.stopping.set(py, true);
+    }
+
+    /// Raise RuntimeError if the loop was closed.
+    fn _check_closed(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_closed(py)
+    }
+
+    /// Release all that is ready, scheduled and watched, and the selector.
+    ///
+    /// Raises RuntimeError if the loop runs. Closing twice is closing once.
+    fn _close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.thread.get(py) != 0 {
+            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+        }
+        self.closed.set(py, true);
+        self.update_is_direct(py);
+        let entries = self.agenda.with(py, Agenda::take_all);
+        let poller = self.poller.with(py, Option::take);
+        for entry in entries {
+            events::unschedule(entry.object.into_bound(py));
+        }
+        drop(poller);
+        Ok(())
+    }
+
+    /// Set debug mode on or off.
+    fn set_debug(this: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = this.py();
+        let enabled = enabled.is_truthy()?;
+        let host = this.get();
+        host.debug.set(py, enabled);
+        host.update_is_direct(py);
+        if host.thread.get(py) != 0 {
+            let set = this.getattr(intern!(py, "_set_coroutine_origin_tracking"))?;
+            this.call_method1(intern!(py, "call_soon_threadsafe"), (set, enabled))?;
+        }
+        Ok(())
+    }
+
+    /// Return the task factory, or None for the default one.
+    fn get_task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.task_factory.slot(py).get(py).map(Bound::unbind)
+    }
+
+    /// Let create_task() call factory(loop, coro, **kwargs); None sets the default.
+    ///
+    /// Raises TypeError for what is neither callable nor None.
+    fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = factory.py();
+        if factory.is_none() {
+            self.task_factory.slot(py).clear(py);
+            return Ok(());
+        }
+        if !factory.is_callable() {
+            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+        }
+        self.task_factory.slot(py).set(factory.clone());
+        Ok(())
+    }
+
+    /// How long a callback may take before debug mode warns of it, in seconds.
+    #[getter(slow_callback_duration)]
+    fn read_slow_callback_duration(&self, py: Python<'_>) -> f64 {
+        self.slow_callback_duration.get(py)
+    }
+
+    #[setter(slow_callback_duration)]
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: f64) {
+        self.slow_callback_duration.set(py, seconds);
+    }
+
+    /// The identity of the thread that runs the loop, or None.
+    #[getter]
+    fn _thread_id(&self, py: Python<'_>) -> Option<u64> {
+        Some(self.thread.get(py)).filter(|thread| *thread != 0)
+    }
+
+    /// Whether stop() was called.
+    #[getter]
+    fn _stopping(&self, py: Python<'_>) -> bool {
+        self.stopping.get(py)
+    }
+
+    /// Call callback(*args) whenever fd is ready for reading; replaces an earlier reader.
+    ///
+    /// fd is a file descriptor, an int, or an object with fileno(). Raises ValueError for what is
+    /// neither, OSError for a descriptor that cannot be watched.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_reader<'py>(
+        this: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch::add(this, fd, watch::Side::Reader, callback, args)
+    }
+
+    /// Watch fd for reading no longer; return whether it was watched.
+    fn remove_reader(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        watch::remove(this, fd, watch::Side::Reader)
+    }
+
+    /// Call callback(*args) whenever fd is ready for writing; replaces an earlier writer.
+    ///
+    /// fd is a file descriptor, an int, or an object with fileno(). Raises ValueError for what is
+    /// neither, OSError for a descriptor that cannot be watched.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_writer<'py>(
+        this: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch::add(this, fd, watch::Side::Writer, callback, args)
+    }
+
+    /// Watch fd for writing no longer; return whether it was watched.
+    fn remove_writer(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        watch::remove(this, fd, watch::Side::Writer)
+    }
+
+    fn __setattr__(
+        this: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        call::set_attribute(this.as_any(), name.as_any(), Some(value))?;
+        this.get().note_attribute(this, name)
+    }
+
+    fn __delattr__(this: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        call::set_attribute(this.as_any(), name.as_any(), None)?;
+        this.get().note_attribute(this, name)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.current_task.visit(|slot| slot.visit(&visit))?;
+        self.current_handle.visit(|slot| slot.visit(&visit))?;
+        self.task_factory.visit(|slot| slot.visit(&visit))?;
+        self.agenda
+            .visit(|agenda| agenda.iter().try_for_each(|entry| visit.call(&entry.object)))
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.current_task.slot(py).clear(py);
+        self.current_handle.slot(py).clear(py);
+        self.task_factory.slot(py).clear(py);
+        for entry in self.agenda.with(py, Agenda::take_all) {
+            entry.object.drop_ref(py);
+        }
+    }
+}
+
+impl EventLoop {
+    /// An attribute of the object was set or deleted: it may stand before a method.
+    fn note_attribute(&self, this: &PyLoop<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        let py = this.py();
+        if !WATCHED_METHODS.iter().any(|known| name == known) {
+            return Ok(());
+        }
+        for flag in [
+            &self.has_own_call_soon,
+            &self.has_own_create_task,
+            &self.has_own_time,
+            &self.has_own_call_at,
+            &self.has_own_get_debug,
+        ] {
+            flag.set(py, true);
+        }
+        self.note_overrides(this.get_type().as_any(), true)?;
+        self.note_overrides(this.as_any(), false)
+    }
+}
+
+const CALL_SOON: &CStr = c"\
+    call_soon(callback, *args, context=None)\n\nCall callback(*args) in the next turn of \
+    the loop, after all that was scheduled before.\n\nReturns a Handle. The callback runs \
+    in context, by default in a copy of the current one.\nRaises RuntimeError if the loop \
+    is closed.";
+const CALL_SOON_THREADSAFE: &CStr = c"\
+    call_soon_threadsafe(callback, *args, context=None)\n\nLike call_soon(), but to be \
+    called from any thread: it wakes the loop.";
+const CALL_LATER: &CStr = c"\
+    call_later(delay, callback, *args, context=None)\n\nCall callback(*args) after delay \
+    seconds, an int or float; a negative delay is like 0.\n\nReturns a TimerHandle. The \
+    callback is never called early; callbacks of one deadline are called\nin the order of \
+    their scheduling. Raises TypeError if delay is no number, RuntimeError if the\nloop is \
+    closed.";
+const CALL_AT: &CStr = c"\
+    call_at(when, callback, *args, context=None)\n\nLike call_later(), but at the absolute \
+    time when, in seconds on the clock of time().";
+const TIME: &CStr = c"\
+    Return the time of the loop's clock in seconds, a float: the same as time.monotonic().\n\
+    \nA subclass may override it; timers then follow its clock.";
+const CREATE_TASK: &CStr = c"\
+    create_task(coro, *, name=None, context=None, **kwargs)\n\nSchedule a coroutine and \
+    return its Task, or what the task factory returns.\n\nRaises RuntimeError if the loop \
+    is closed, TypeError for what is no coroutine.";

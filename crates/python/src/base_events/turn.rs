@@ -1,0 +1,266 @@
+//! One turn of the loop, in the order that `batonloop_core::agenda` draws, and the turns of
+//! `run_forever()`.
+//!
+//! # When the kernel is asked
+//!
+//! While there is work, asking the kernel costs more than most work does. So the loop asks only
+//! when nothing is ready, or when [`POLL_INTERVAL`] has passed since it last asked; and when no
+//! descriptor is watched it asks not at all, unless to sleep. A busy loop may thus run several
+//! turns before it hears of a descriptor that asyncio would have heard of in the next one, but it
+//! hears of it within that interval, and the order within a turn stays: events, timers, then what
+//! was ready. Timers are looked at in every turn, because their order against ready handles is
+//! what programs see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use batonloop_core::Event;
+use batonloop_cpython::call;
+use batonloop_sys::clock;
+use pyo3::types::{PyAnyMethods, PyFloat};
+use pyo3::{Bound, PyResult, Python, intern};
+
+use super::{PyLoop, this_thread};
+use crate::events;
+use crate::exceptions;
+use crate::host::{Entry, EventLoop, Poller};
+use crate::names;
+
+/// How long busy turns may go on without a look at the descriptors, in ticks of the cycle counter:
+/// 25 to 100 microseconds.
+pub(super) const POLL_INTERVAL: u64 = 100_000;
+
+/// How long busy turns may go on without letting other threads in, in ticks: 2 to 10 milliseconds,
+/// as Python's switch interval. Python code lets them in by itself; callbacks that are C functions
+/// do not.
+const RELEASE_INTERVAL: u64 = 10_000_000;
+
+/// What a turn needs and leaves, kept from one turn to the next.
+#[derive(Default)]
+struct Scratch {
+    events: Vec<Event>,
+    displaced: Vec<Entry>,
+}
+
+/// Turns until `stop()`.
+pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
+    let py = this.py();
+    let host = this.get();
+    this.call_method0(intern!(py, "_check_closed"))?;
+    this.call_method0(intern!(py, "_check_running"))?;
+    let outcome = set_up(this).and_then(|()| {
+        let mut scratch = Scratch::default();
+        loop {
+            turn(this, &mut scratch)?;
+            if host.stopping.get(py) {
+                return Ok(());
+            }
+        }
+    });
+    host.stopping.set(py, false);
+    host.thread.set(py, 0);
+    let left = names::SET_RUNNING_LOOP.get(py)?.call1((py.None(),)).map(drop);
+    let cleaned = this.call_method0(intern!(py, "_run_forever_cleanup")).map(drop);
+    outcome.and(left).and(cleaned)
+}
+
+fn set_up(this: &PyLoop<'_>) -> PyResult<()> {
+    let py = this.py();
+    this.get().thread.set(py, this_thread(py)?);
+    this.call_method0(intern!(py, "_run_forever_setup"))?;
+    names::SET_RUNNING_LOOP.get(py)?.call1((this,))?;
+    Ok(())
+}
+
+/// One turn on its own.
+pub(super) fn once(this: &PyLoop<'_>) -> PyResult<()> {
+    turn(this, &mut Scratch::default())
+}
+
+/// One turn.
+#[inline]
+fn turn(this: &PyLoop<'_>, scratch: &mut Scratch) -> PyResult<()> {
+    let py = this.py();
+    let host = this.get();
+    let ticks = clock::ticks();
+    let is_due = ticks.wrapping_sub(host.polled.get(py)) > host.poll_interval.get(py);
+    let opened = host.agenda.with(py, |agenda| {
+        let nothing_else = !is_due && agenda.ready_len() != 0 && agenda.next_due().is_none();
+        nothing_else.then(|| agenda.open_turn())
+    });
+    let count = match opened {
+        Some(count) => count,
+        None => look_around(this, scratch, ticks, is_due)?,
+    };
+    if host.debug.get(py) {
+        return run_watched(this);
+    }
+    for _ in 0..count {
+        let Some(entry) = host.agenda.with(py, |agenda| agenda.next_handle()) else {
+            break;
+        };
+        (entry.verb.run)(entry.object.into_bound(py), host).map_err(|error| *error)?;
+    }
+    Ok(())
+}
+
+/// Steps 0 to 4, for a turn that is not all made of what is ready. Returns how many handles it
+/// will run.
+#[inline(never)]
+fn look_around(
+    this: &PyLoop<'_>,
+    scratch: &mut Scratch,
+    ticks: u64,
+    is_due: bool,
+) -> PyResult<usize> {
+    let py = this.py();
+    let host = this.get();
+    let idle = host.agenda.with(py, |agenda| agenda.ready_len() == 0);
+    if idle || is_due {
+        host.polled.set(py, ticks);
+        poll(this, scratch, idle)?;
+    }
+    let scheduled = host.agenda.with(py, |agenda| agenda.next_due().is_some());
+    if scheduled || !scratch.events.is_empty() {
+        gather(this, scratch)?;
+    }
+    Ok(host.agenda.with(py, |agenda| agenda.open_turn()))
+}
+
+/// Steps 0 to 2: asks the kernel, and sleeps if nothing is ready.
+#[inline(never)]
+fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
+    let py = this.py();
+    let host = this.get();
+    if idle {
+        host.agenda.with(py, |agenda| agenda.sweep(py, &mut scratch.displaced));
+        release(py, scratch);
+    }
+    let timeout =
+        if idle && !host.stopping.get(py) { timeout(this)? } else { Some(Duration::ZERO) };
+    let Some(poller) = host.poller.with(py, |poller| poller.clone()) else {
+        return Err(exceptions::loop_is_closed());
+    };
+    let watches = host.agenda.with(py, |agenda| !agenda.watched.is_empty());
+    let selected = if timeout == Some(Duration::ZERO) {
+        if watches { poller.selector.select(timeout, &mut scratch.events) } else { Ok(()) }
+    } else {
+        sleep(py, host, &poller, timeout, &mut scratch.events)
+    };
+    match selected {
+        Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+            return Err(exceptions::os_error(&error, py));
+        }
+        _ => {}
+    }
+    let ticks = host.polled.get(py);
+    if ticks.wrapping_sub(host.released.get(py)) > RELEASE_INTERVAL {
+        host.released.set(py, ticks);
+        py.detach(|| {});
+    }
+    let waker = poller.waker.fd();
+    scratch.events.retain(|event| {
+        if event.fd == waker {
+            poller.waker.drain();
+        }
+        event.fd != waker
+    });
+    py.check_signals()
+}
+
+fn timeout(this: &PyLoop<'_>) -> PyResult<Option<Duration>> {
+    let py = this.py();
+    let host = this.get();
+    if host.agenda.with(py, |agenda| agenda.next_due().is_none()) {
+        return Ok(host
+            .agenda
+            .with(py, |agenda| agenda.timeout(batonloop_core::Instant::from_nanos(0))));
+    }
+    let now = host.now(this)?;
+    Ok(host.agenda.with(py, |agenda| agenda.timeout(now)))
+}
+
+/// Sleeps with the interpreter let go. Who queues from another thread sees that the loop sleeps
+/// and wakes it; both look and sleep happen with the interpreter held, so no wake is lost.
+fn sleep(
+    py: Python<'_>,
+    host: &EventLoop,
+    poller: &Arc<Poller>,
+    timeout: Option<Duration>,
+    events: &mut Vec<Event>,
+) -> std::io::Result<()> {
+    host.sleeping.set(py, true);
+    let selected = py.detach(|| poller.selector.select(timeout, events));
+    host.sleeping.set(py, false);
+    selected
+}
+
+/// Step 3: roused watchers, then due timers.
+#[inline]
+fn gather(this: &PyLoop<'_>, scratch: &mut Scratch) -> PyResult<()> {
+    let py = this.py();
+    let host = this.get();
+    let now = host.now(this)?;
+    let Scratch { events, displaced } = scratch;
+    host.agenda.with(py, |agenda| agenda.gather(now, events, py, displaced));
+    events.clear();
+    if !displaced.is_empty() {
+        release(py, scratch);
+        narrow(py, host);
+    }
+    Ok(())
+}
+
+/// Tells the kernel of watchers that were cancelled behind its back.
+#[cold]
+fn narrow(py: Python<'_>, host: &EventLoop) {
+    let Some(poller) = host.poller.with(py, |poller| poller.clone()) else {
+        return;
+    };
+    while let Some((fd, interest)) = host.agenda.with(py, |agenda| agenda.pop_narrowed()) {
+        // A descriptor that is closed by now has left the kernel's set by itself.
+        let _ = if interest.is_none() {
+            poller.selector.unregister(fd)
+        } else {
+            poller.selector.modify(fd, interest)
+        };
+    }
+}
+
+/// Drops what the core displaced, with nothing borrowed.
+#[cold]
+fn release(py: Python<'_>, scratch: &mut Scratch) {
+    for entry in scratch.displaced.drain(..) {
+        events::unschedule(entry.object.into_bound(py));
+    }
+}
+
+/// Step 5 in debug mode: who takes long is named.
+#[cold]
+fn run_watched(this: &PyLoop<'_>) -> PyResult<()> {
+    let py = this.py();
+    let host = this.get();
+    while let Some(entry) = host.agenda.with(py, |agenda| agenda.next_handle()) {
+        let object = entry.object.into_bound(py);
+        let before = host.now(this)?;
+        host.current_handle.slot(py).set(object.clone());
+        let ran = (entry.verb.run)(object.clone(), host);
+        host.current_handle.slot(py).clear(py);
+        ran.map_err(|error| *error)?;
+        let took = before.until(host.now(this)?).as_secs_f64();
+        if took >= host.slow_callback_duration.get(py) {
+            let described = (entry.verb.describe)(&object)?;
+            warn_slow(py, &described, took)?;
+        }
+    }
+    Ok(())
+}
+
+fn warn_slow(py: Python<'_>, described: &Bound<'_, pyo3::PyAny>, took: f64) -> PyResult<()> {
+    let warning = names::LOGGER.get(py)?.getattr(intern!(py, "warning"))?;
+    let took = PyFloat::new(py, took);
+    let arguments = ("Executing %s took %.3f seconds", described, took);
+    let arguments = pyo3::IntoPyObject::into_pyobject(arguments, py)?;
+    call::call_tuple(&warning, arguments.as_any())?;
+    Ok(())
+}

@@ -1,0 +1,441 @@
+//! Handle and TimerHandle: callbacks that users see and may cancel.
+//!
+//! Both are real subclasses of asyncio's Python classes and keep everything in the slots of their
+//! bases, so all that is cold (`__repr__`, comparison, `_run`) is inherited.
+
+use batonloop_cpython::Outcome;
+use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::kind::{self, Fields, Handle, Task, TimerHandle};
+use batonloop_cpython::method::{Method, Property, TypeSlot};
+use batonloop_cpython::{call, context, coroutine, verify};
+use pyo3::basic::CompareOp;
+use pyo3::types::{PyAny, PyAnyMethods, PyBool, PyDict, PyFloat, PyTuple, PyType};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
+
+use crate::exceptions;
+use crate::host::{EventLoop, Verb};
+use crate::names;
+
+/// A handle whose turn has come.
+pub(crate) static RUN: Verb = Verb {
+    name: "run",
+    run,
+    is_cancelled: |object| as_handle(object).is_some_and(|handle| is_cancelled(handle)),
+    describe,
+};
+
+/// The arguments of a callback.
+pub(crate) enum Arguments<'py> {
+    /// One, which the handle keeps as it is.
+    One(Bound<'py, PyAny>),
+    /// A tuple of any number.
+    Tuple(Bound<'py, PyAny>),
+}
+
+impl<'py> Arguments<'py> {
+    /// Keeps borrowed arguments.
+    #[inline]
+    pub(crate) fn keep(py: Python<'py>, arguments: &[Bound<'py, PyAny>]) -> PyResult<Self> {
+        Ok(match arguments {
+            [] => Self::Tuple(PyTuple::empty(py).into_any()),
+            [one] => Self::One(one.clone()),
+            more => Self::Tuple(PyTuple::new(py, more)?.into_any()),
+        })
+    }
+}
+
+/// What a new handle is made of.
+pub(crate) struct Callback<'py> {
+    pub(crate) callback: Bound<'py, PyAny>,
+    pub(crate) arguments: Arguments<'py>,
+    /// None for a copy of the current one.
+    pub(crate) context: Option<Bound<'py, PyAny>>,
+    pub(crate) event_loop: Bound<'py, PyAny>,
+    /// The stack that makes it, in debug mode.
+    pub(crate) source_traceback: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Callback<'py> {
+    /// Fills a fresh handle.
+    #[inline]
+    fn fill(self, handle: &Bound<'py, Handle>) -> PyResult<()> {
+        let py = handle.py();
+        let context = match self.context {
+            Some(context) => context,
+            None => context::copy_current(py)?,
+        };
+        let fields = handle.fields();
+        fields.callback.fill(self.callback);
+        match self.arguments {
+            Arguments::One(argument) => fields.arguments.fill(argument),
+            Arguments::Tuple(arguments) => {
+                fields.arguments.fill(arguments);
+                fields.cancelled.fill(boolean(py, false));
+            }
+        }
+        fields.context.fill(context);
+        fields.event_loop.fill(self.event_loop);
+        if let Some(source_traceback) = self.source_traceback {
+            fields.source_traceback.fill(source_traceback);
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
+    PyBool::new(py, value).to_owned().into_any()
+}
+
+/// A new handle.
+#[inline]
+pub(crate) fn new_handle<'py>(callback: Callback<'py>) -> PyResult<Bound<'py, Handle>> {
+    let handle = kind::allocate::<Handle>(callback.event_loop.py())?;
+    callback.fill(&handle)?;
+    Ok(handle)
+}
+
+/// A new timer; it says that it is scheduled.
+#[inline]
+pub(crate) fn new_timer<'py>(
+    callback: Callback<'py>,
+    when: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, TimerHandle>> {
+    let py = when.py();
+    let timer = kind::allocate::<TimerHandle>(py)?;
+    callback.fill(kind::timer_as_handle(&timer))?;
+    timer.fields().when.fill(when);
+    timer.fields().scheduled.fill(boolean(py, true));
+    Ok(timer)
+}
+
+/// Handles and timers, of our own types and of subclasses.
+#[inline]
+fn as_handle<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Handle>> {
+    if let Some(handle) = kind::cast_exact::<Handle>(object) {
+        return Some(handle);
+    }
+    if let Some(timer) = kind::cast_exact::<TimerHandle>(object) {
+        return Some(kind::timer_as_handle(timer));
+    }
+    kind::cast::<Handle>(object)
+}
+
+#[inline]
+fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
+    let py = handle.py();
+    handle.fields().cancelled.holds(&PyBool::new(py, true).to_owned())
+}
+
+/// Gives control to a handle's callback.
+#[inline]
+fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
+    let py = object.py();
+    let Some(handle) = as_handle(&object) else {
+        return Ok(());
+    };
+    if is_cancelled(handle) {
+        return Ok(());
+    }
+    let fields = handle.fields();
+    let (Some(context), Some(callback), Some(arguments)) =
+        (fields.context.get(py), fields.callback.get(py), fields.arguments.get(py))
+    else {
+        return Ok(());
+    };
+    let is_bare = fields.cancelled.is_empty();
+    let outcome = context::enter(&context, |_| {
+        if is_bare {
+            call::call1(&callback, &arguments)?;
+        } else if call::tuple_len(&arguments) == Some(0) {
+            call::call0(&callback)?;
+        } else {
+            call::call_tuple(&callback, &arguments)?;
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => report(handle, *error, event_loop),
+    }
+}
+
+/// Tells the loop's exception handler that a callback raised.
+#[cold]
+pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr, _: &EventLoop) -> Outcome {
+    let py = handle.py();
+    if exceptions::is_exit(&error, py) {
+        return Err(error.into());
+    }
+    let fields = handle.fields();
+    let none = || py.None().into_bound(py);
+    let callback = fields.callback.get(py).unwrap_or_else(none);
+    let arguments = arguments_tuple(handle)?;
+    let event_loop = fields.event_loop.get(py).unwrap_or_else(none);
+    let source = format_callback(&event_loop, &callback, &arguments)?;
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
+    context.set_item(intern!(py, "exception"), coroutine::exception_of(error, py))?;
+    context.set_item(intern!(py, "handle"), handle.as_any())?;
+    let traceback = fields.source_traceback.get(py).unwrap_or_else(none);
+    if traceback.is_truthy()? {
+        context.set_item(intern!(py, "source_traceback"), traceback)?;
+    }
+    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    Ok(())
+}
+
+/// The callback in asyncio's words; newer versions hide the arguments unless in debug mode.
+fn format_callback<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = callback.py();
+    let format = names::FORMAT_CALLBACK_SOURCE.get(py)?;
+    let defaults = format.getattr("__kwdefaults__")?;
+    if defaults.is_none() || !defaults.contains("debug")? {
+        return format.call1((callback, arguments));
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item("debug", event_loop.call_method0("get_debug")?)?;
+    format.call((callback, arguments), Some(&keywords))
+}
+
+/// What asyncio's debug mode calls a handle: the task, if it is a task's step, else the handle.
+fn describe<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    if let Some(handle) = as_handle(object)
+        && let Some(callback) = handle.fields().callback.get(py)
+        && let Ok(owner) = callback.getattr(intern!(py, "__self__"))
+        && (kind::cast::<Task>(&owner).is_some()
+            || owner.is_instance(names::ASYNCIO_TASK.get(py)?)?)
+    {
+        return Ok(owner.repr()?.into_any());
+    }
+    Ok(object.str()?.into_any())
+}
+
+/// `Handle.cancel()`.
+fn cancel<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
+    let py = handle.py();
+    let none = || py.None().into_bound(py);
+    if is_cancelled(handle) {
+        return Ok(none());
+    }
+    let fields = handle.fields();
+    arguments_tuple(handle)?;
+    fields.cancelled.set(boolean(py, true));
+    if let Some(event_loop) = fields.event_loop.get(py)
+        && EventLoop::direct(&event_loop).is_none()
+        && event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?
+    {
+        fields.repr.set(handle.as_any().repr()?.into_any());
+    }
+    fields.callback.set(none());
+    fields.arguments.set(none());
+    Ok(none())
+}
+
+/// `TimerHandle.cancel()`.
+fn cancel_timer<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyAny>> {
+    let py = timer.py();
+    let handle = kind::timer_as_handle(timer);
+    if is_cancelled(handle) {
+        return Ok(py.None().into_bound(py));
+    }
+    let Some(event_loop) = handle.fields().event_loop.get(py) else {
+        return cancel(handle);
+    };
+    let Some(ours) = EventLoop::of(&event_loop) else {
+        event_loop.call_method1(intern!(py, "_timer_handle_cancelled"), (timer,))?;
+        return cancel(handle);
+    };
+    let none = cancel(handle)?;
+    if timer.fields().scheduled.holds(&PyBool::new(py, true).to_owned()) {
+        let freed = ours.agenda.with(py, |agenda| {
+            agenda.note_cancelled();
+            agenda.take_last_cancelled(py)
+        });
+        if let Some(freed) = freed {
+            unschedule(freed.object.into_bound(py));
+        }
+    }
+    Ok(none)
+}
+
+/// Takes note that a timer is in the heap no longer.
+pub(crate) fn unschedule(object: Bound<'_, PyAny>) {
+    if let Some(timer) = kind::cast::<TimerHandle>(&object) {
+        timer.fields().scheduled.set(boolean(object.py(), false));
+    }
+}
+
+/// `Handle.cancelled()`.
+fn cancelled<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(boolean(handle.py(), is_cancelled(handle)))
+}
+
+/// `TimerHandle.when()`.
+fn when<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyAny>> {
+    let py = timer.py();
+    Ok(timer.fields().when.get(py).unwrap_or_else(|| py.None().into_bound(py)))
+}
+
+/// Timers compare by their time. The slot must be filled: a C type inherits it from its first
+/// base, a handle, not from the class that defines it.
+fn compare<'py>(
+    timer: &Bound<'py, TimerHandle>,
+    other: &Bound<'py, PyAny>,
+    op: CompareOp,
+) -> PyResult<Bound<'py, PyAny>> {
+    let method = match op {
+        CompareOp::Lt => "__lt__",
+        CompareOp::Le => "__le__",
+        CompareOp::Eq => "__eq__",
+        CompareOp::Ne => "__ne__",
+        CompareOp::Gt => "__gt__",
+        CompareOp::Ge => "__ge__",
+    };
+    names::ASYNCIO_TIMER_HANDLE.get(timer.py())?.getattr(method)?.call1((timer, other))
+}
+
+/// See [`compare`].
+fn hash(timer: &Bound<'_, TimerHandle>) -> PyResult<isize> {
+    let py = timer.py();
+    timer.fields().when.get(py).unwrap_or_else(|| py.None().into_bound(py)).hash()
+}
+
+/// `_args`: the tuple, made when somebody asks.
+fn arguments_tuple<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
+    let py = handle.py();
+    let fields = handle.fields();
+    let Some(arguments) = fields.arguments.get(py) else {
+        return Ok(py.None().into_bound(py));
+    };
+    if !fields.cancelled.is_empty() {
+        return Ok(arguments);
+    }
+    let tuple = PyTuple::new(py, [arguments])?.into_any();
+    fields.cancelled.set(boolean(py, false));
+    fields.arguments.set(tuple.clone());
+    Ok(tuple)
+}
+
+fn set_args<'py>(handle: &Bound<'py, Handle>, value: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
+    let py = handle.py();
+    let fields = handle.fields();
+    if fields.cancelled.is_empty() {
+        fields.cancelled.set(boolean(py, false));
+    }
+    fields.arguments.set(value.cloned().unwrap_or_else(|| py.None().into_bound(py)));
+    Ok(())
+}
+
+fn set_cancelled<'py>(
+    handle: &Bound<'py, Handle>,
+    value: Option<&Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    arguments_tuple(handle)?;
+    let cancelled = value.is_some_and(|value| value.is_truthy().unwrap_or(false));
+    handle.fields().cancelled.set(boolean(handle.py(), cancelled));
+    Ok(())
+}
+
+macro_rules! slot_property {
+    ($get:ident, $set:ident, $slot:ident) => {
+        fn $get<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
+            let py = handle.py();
+            Ok(handle.fields().$slot.get(py).unwrap_or_else(|| py.None().into_bound(py)))
+        }
+
+        fn $set<'py>(
+            handle: &Bound<'py, Handle>,
+            value: Option<&Bound<'py, PyAny>>,
+        ) -> PyResult<()> {
+            let none = || handle.py().None().into_bound(handle.py());
+            handle.fields().$slot.set(value.cloned().unwrap_or_else(none));
+            Ok(())
+        }
+    };
+}
+
+slot_property!(get_repr, set_repr, repr);
+slot_property!(get_source_traceback, set_source_traceback, source_traceback);
+
+/// The attributes whose empty slots mean something.
+fn properties() -> [Property<Handle>; 4] {
+    [
+        Property::write(
+            c"_args",
+            c"The arguments, a tuple; None once cancelled.",
+            arguments_tuple,
+            set_args,
+        ),
+        Property::write(c"_cancelled", c"Whether it was cancelled.", cancelled, set_cancelled),
+        Property::write(
+            c"_repr",
+            c"The repr from before it was cancelled, in debug mode.",
+            get_repr,
+            set_repr,
+        ),
+        Property::write(
+            c"_source_traceback",
+            c"The stack that made it, in debug mode; else None.",
+            get_source_traceback,
+            set_source_traceback,
+        ),
+    ]
+}
+
+/// Makes the types `Handle` and `TimerHandle`.
+pub(crate) fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 2]> {
+    let base = names::ASYNCIO_HANDLE.get(py)?;
+    let timer_base = names::ASYNCIO_TIMER_HANDLE.get(py)?;
+    if !verify::handles_are_as_laid_out(base, timer_base) {
+        return Err(pyo3::exceptions::PyImportError::new_err(
+            "asyncio.Handle of this Python has other slots than batonloop knows; \
+             please report the Python version",
+        ));
+    }
+    let handle = TypeBuilder::<Handle>::new(c"batonloop.Handle", HANDLE_DOC)
+        .methods([
+            Method::no_args(
+                c"cancel",
+                c"Cancel the callback. Does nothing if it was cancelled or has run.",
+                cancel,
+            ),
+            Method::no_args(c"cancelled", c"Return True if the callback was cancelled.", cancelled),
+        ])
+        .properties(properties())
+        .build(&bases(py, &[base])?)?;
+    let timer = TypeBuilder::<TimerHandle>::new(c"batonloop.TimerHandle", TIMER_HANDLE_DOC)
+        .methods([
+            Method::no_args(
+                c"cancel",
+                c"Cancel the callback. Does nothing if it was cancelled or has run.",
+                cancel_timer,
+            ),
+            Method::no_args(
+                c"when",
+                c"Return the scheduled time in seconds on the loop's clock, a float.",
+                when,
+            ),
+        ])
+        .slots([TypeSlot::compare(compare), TypeSlot::hash(hash)])
+        .build(&bases(py, &[handle.as_any(), timer_base])?)?;
+    Ok([handle, timer])
+}
+
+const HANDLE_DOC: &std::ffi::CStr = c"\
+    A callback that waits for its turn, as call_soon() returns it.\n\nA subclass of \
+    asyncio.Handle; nothing differs.";
+const TIMER_HANDLE_DOC: &std::ffi::CStr = c"\
+    A callback that waits for its time, as call_later() and call_at() return it.\n\nA \
+    subclass of asyncio.TimerHandle. Timers of one deadline run first-come first-served.";
+
+/// A float object.
+#[inline]
+pub(crate) fn float(py: Python<'_>, seconds: f64) -> Bound<'_, PyAny> {
+    PyFloat::new(py, seconds).into_any()
+}

@@ -1,0 +1,86 @@
+//! The functions of the module: what asyncio offers beside its classes.
+
+use batonloop_cpython::kind::{self, Sleep};
+use batonloop_cpython::method::{self, Args};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyFloat, PyInt, PyModule, PyModuleMethods};
+use pyo3::{Bound, PyResult, Python, intern};
+
+use crate::base_events;
+use crate::host::EventLoop;
+use crate::names;
+use crate::sleep;
+
+/// `create_task(coro, *, name=None, context=None)`.
+fn create_task<'py>(
+    module: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = module.py();
+    let event_loop = names::running_loop(py)?;
+    if let Some(ours) = EventLoop::cast(&event_loop)
+        && ours.get().has_own_create_task.get(py)
+    {
+        return base_events::create_task(ours, args);
+    }
+    names::ASYNCIO_CREATE_TASK
+        .get(py)?
+        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+}
+
+/// The keyword arguments as a dict, to be passed on.
+fn keywords<'py>(py: Python<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
+    let keywords = PyDict::new(py);
+    for (name, value) in args.keywords() {
+        keywords.set_item(name, value)?;
+    }
+    Ok(keywords)
+}
+
+/// `sleep(delay, result=None)`.
+fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = module.py();
+    if let ([delay, rest @ ..], false) = (args.positional(), args.has_keywords())
+        && rest.len() <= 1
+        && is_zero_or_less(delay)
+    {
+        return Ok(sleep::new(py, rest.first())?.into_any());
+    }
+    names::ASYNCIO_SLEEP
+        .get(py)?
+        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+}
+
+#[inline]
+fn is_zero_or_less(delay: &Bound<'_, PyAny>) -> bool {
+    if delay.is_exact_instance_of::<PyInt>() || delay.is_exact_instance_of::<PyFloat>() {
+        return delay.extract::<f64>().is_ok_and(|delay| delay <= 0.0);
+    }
+    false
+}
+
+/// Adds the functions to the module.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // asyncio's own, before anybody puts ours in their place.
+    names::ASYNCIO_SLEEP.get(py)?;
+    names::ASYNCIO_CREATE_TASK.get(py)?;
+    let name = "batonloop";
+    module.add(
+        "create_task",
+        method::function(py, name, c"create_task", CREATE_TASK, create_task)?,
+    )?;
+    module.add("sleep", method::function(py, name, c"sleep", SLEEP, sleep)?)?;
+    module.add("all_tasks", py.import("asyncio.tasks")?.getattr(intern!(py, "all_tasks"))?)?;
+    module
+        .add("current_task", py.import("asyncio.tasks")?.getattr(intern!(py, "current_task"))?)?;
+    let _ = kind::type_object::<Sleep>(py)?;
+    Ok(())
+}
+
+const CREATE_TASK: &std::ffi::CStr = c"\
+    create_task(coro, *, name=None, context=None)\n\nSchedule a coroutine on the running \
+    loop and return its Task.\n\nRaises RuntimeError if no loop runs in this thread, \
+    TypeError for what is no coroutine.";
+const SLEEP: &std::ffi::CStr = c"\
+    sleep(delay, result=None)\n\nSuspend for delay seconds and return result; zero or less \
+    lets the others run once.";

@@ -1,0 +1,127 @@
+//! The Python host: the extension module `batonloop._batonloop`.
+//!
+//! The modules stand from the ground up; each imports only from those above it. [`names`] and
+//! [`exceptions`] are asyncio's own objects; [`host`] is what a loop queues; [`events`],
+//! [`futures`], [`tasks`] and [`base_events`] carry the names of asyncio's files and hold what
+//! those hold.
+
+#![forbid(unsafe_code)]
+
+mod names;
+mod exceptions;
+mod host;
+mod events;
+mod futures;
+mod tasks;
+mod sleep;
+mod base_events;
+mod functions;
+
+use batonloop_cpython::verify;
+#[cfg(not(Py_3_14))]
+use pyo3::PyAny;
+use pyo3::types::{PyAnyMethods, PyModule, PyModuleMethods, PyType, PyTypeMethods};
+use pyo3::{Bound, PyResult, Python, pyfunction, pymodule, wrap_pyfunction};
+
+/// The environment variable that forces the fallbacks: `own` for types on `object`.
+const LAYOUT_VARIABLE: &str = "BATONLOOP_LAYOUT";
+
+#[pymodule(gil_used = true)]
+mod _batonloop {
+    use pyo3::types::PyModule;
+    use pyo3::{Bound, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::fill(module)
+    }
+}
+
+fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // First of all: imported before asyncio, `_asyncio` imports it half way through and leaves it
+    // with its pure Python functions.
+    py.import("asyncio")?;
+    names::import_all(py)?;
+    let shared = is_shared_layout_wanted(py)? && {
+        let future = names::ASYNCIO_FUTURE.get(py)?;
+        verify::futures_are_as_laid_out(future, names::ASYNCIO_TASK.get(py)?)
+    };
+    if !shared {
+        tasks::known::avoid_shortcuts(py);
+    }
+    let [handle, timer] = events::make_types(py)?;
+    let (future, task) = make_future_types(py, shared)?;
+    let sleep = sleep::make_type(py)?;
+    let event_loop = py.get_type::<host::EventLoop>();
+    base_events::add_hot_methods(&event_loop)?;
+    module.add("Handle", handle)?;
+    module.add("TimerHandle", timer)?;
+    module.add("Future", future)?;
+    module.add("Task", task)?;
+    module.add("EventLoop", event_loop)?;
+    module.add("_Sleep", sleep)?;
+    module.add("LAYOUT", if shared { "shared" } else { "own" })?;
+    module.add("SELECTOR", "epoll")?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    #[cfg(not(Py_3_14))]
+    module.add_function(wrap_pyfunction!(pending_tasks, module)?)?;
+    #[cfg(not(Py_3_14))]
+    module.add_function(wrap_pyfunction!(forget_task, module)?)?;
+    module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
+    functions::add(module)
+}
+
+/// All tasks of ours that are not finished, of every loop, as a list.
+#[cfg(not(Py_3_14))]
+#[pyfunction(name = "_pending_tasks")]
+fn pending_tasks(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    tasks::known::pending_tasks(py)
+}
+
+/// Let all_tasks() no longer find a task of ours; nothing happens to any other object.
+#[cfg(not(Py_3_14))]
+#[pyfunction(name = "_forget_task")]
+fn forget_task(task: &Bound<'_, PyAny>) {
+    tasks::known::forget_object(task);
+}
+
+/// Put the hot methods on a class that derives from EventLoop, for its own instances: a method
+/// that is inherited is looked up by walking the bases on every call. Returns the class.
+#[pyfunction(name = "_with_hot_methods")]
+fn with_hot_methods<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>> {
+    if !class.is_subclass_of::<host::EventLoop>()? {
+        return Err(pyo3::exceptions::PyTypeError::new_err("expected a subclass of EventLoop"));
+    }
+    base_events::add_hot_methods(class)?;
+    Ok(class.clone())
+}
+
+fn is_shared_layout_wanted(py: Python<'_>) -> PyResult<bool> {
+    let wanted = py
+        .import("os")?
+        .getattr("environ")?
+        .call_method1("get", (LAYOUT_VARIABLE, "shared"))?
+        .extract::<String>()?;
+    match wanted.as_str() {
+        "shared" | "" => Ok(true),
+        "own" => Ok(false),
+        other => Err(pyo3::exceptions::PyImportError::new_err(format!(
+            "{LAYOUT_VARIABLE} is {other:?}; set it to 'shared', to 'own', or not at all"
+        ))),
+    }
+}
+
+fn make_future_types(
+    py: Python<'_>,
+    shared: bool,
+) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
+    if shared {
+        let future = futures::make_type(py, Some(names::ASYNCIO_FUTURE.get(py)?))?;
+        let task = tasks::make_type(&future, Some(names::ASYNCIO_TASK.get(py)?))?;
+        return Ok((future, task));
+    }
+    let future = futures::make_type(py, None)?;
+    let task = tasks::make_type(&future, None)?;
+    Ok((future, task))
+}

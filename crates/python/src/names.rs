@@ -1,0 +1,117 @@
+//! What we know by name of Python's own library: asyncio's exceptions, helpers and hooks.
+
+use batonloop_cpython::call::Builtin;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, Py, PyResult, Python};
+
+/// An attribute of a module, imported when it is first asked for.
+pub(crate) struct Imported {
+    module: &'static str,
+    name: &'static str,
+    object: PyOnceLock<Py<PyAny>>,
+}
+
+impl Imported {
+    const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { module, name, object: PyOnceLock::new() }
+    }
+
+    /// The object.
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        self.object
+            .get_or_try_init(py, || Ok(py.import(self.module)?.getattr(self.name)?.unbind()))
+            .map(|object| object.bind(py))
+    }
+}
+
+pub(crate) static CANCELLED_ERROR: Imported = Imported::new("asyncio.exceptions", "CancelledError");
+pub(crate) static INVALID_STATE_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "InvalidStateError");
+pub(crate) static FUTURE_REPR: Imported = Imported::new("asyncio.base_futures", "_future_repr");
+pub(crate) static TASK_REPR: Imported = Imported::new("asyncio.base_tasks", "_task_repr");
+pub(crate) static TASK_GET_STACK: Imported = Imported::new("asyncio.base_tasks", "_task_get_stack");
+pub(crate) static TASK_PRINT_STACK: Imported =
+    Imported::new("asyncio.base_tasks", "_task_print_stack");
+pub(crate) static IS_COROUTINE: Imported = Imported::new("asyncio.coroutines", "iscoroutine");
+#[cfg(not(Py_3_14))]
+pub(crate) static IS_COROUTINE_FUNCTION: Imported =
+    Imported::new("asyncio.coroutines", "iscoroutinefunction");
+#[cfg(Py_3_14)]
+pub(crate) static IS_COROUTINE_FUNCTION: Imported =
+    Imported::new("asyncio.coroutines", "_iscoroutinefunction");
+pub(crate) static EXTRACT_STACK: Imported =
+    Imported::new("asyncio.format_helpers", "extract_stack");
+pub(crate) static FORMAT_CALLBACK_SOURCE: Imported =
+    Imported::new("asyncio.format_helpers", "_format_callback_source");
+pub(crate) static GET_EVENT_LOOP: Imported = Imported::new("asyncio.events", "get_event_loop");
+pub(crate) static GET_RUNNING_LOOP: Imported = Imported::new("_asyncio", "get_running_loop");
+pub(crate) static SET_RUNNING_LOOP: Imported = Imported::new("_asyncio", "_set_running_loop");
+pub(crate) static ENTER_TASK: Imported = Imported::new("_asyncio", "_enter_task");
+pub(crate) static LEAVE_TASK: Imported = Imported::new("_asyncio", "_leave_task");
+#[cfg(Py_3_12)]
+pub(crate) static SWAP_CURRENT_TASK: Imported = Imported::new("_asyncio", "_swap_current_task");
+#[cfg(Py_3_14)]
+pub(crate) static REGISTER_TASK: Imported = Imported::new("_asyncio", "_register_task");
+#[cfg(Py_3_14)]
+pub(crate) static REGISTER_EAGER_TASK: Imported = Imported::new("_asyncio", "_register_eager_task");
+#[cfg(Py_3_14)]
+pub(crate) static UNREGISTER_EAGER_TASK: Imported =
+    Imported::new("_asyncio", "_unregister_eager_task");
+#[cfg(Py_3_14)]
+pub(crate) static ADD_TO_AWAITED_BY: Imported =
+    Imported::new("_asyncio", "future_add_to_awaited_by");
+#[cfg(Py_3_14)]
+pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
+    Imported::new("_asyncio", "future_discard_from_awaited_by");
+#[cfg(all(Py_3_12, not(Py_3_14)))]
+pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
+pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
+pub(crate) static ASYNCIO_HANDLE: Imported = Imported::new("asyncio.events", "Handle");
+pub(crate) static ASYNCIO_TIMER_HANDLE: Imported = Imported::new("asyncio.events", "TimerHandle");
+pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
+pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
+pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
+pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
+pub(crate) static GET_IDENT: Imported = Imported::new("_thread", "get_ident");
+
+/// The running loop of this thread, as `asyncio.get_running_loop()` gives it.
+#[inline]
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static FUNCTION: PyOnceLock<Builtin> = PyOnceLock::new();
+    FUNCTION.get_or_try_init(py, || GET_RUNNING_LOOP.get(py).map(Builtin::new))?.call(py)
+}
+
+static CREATE_TASK_METHOD: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
+
+/// Whether `loop.create_task()` of this Python passes all its keywords to a task factory; so since
+/// 3.13.3.
+pub(crate) fn passes_keywords_to_factories(py: Python<'_>) -> PyResult<bool> {
+    /// `inspect.CO_VARKEYWORDS`.
+    const TAKES_KEYWORDS: u32 = 8;
+    static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
+    ANSWER
+        .get_or_try_init(py, || {
+            let code = CREATE_TASK_METHOD.get(py)?.getattr("create_task")?.getattr("__code__")?;
+            Ok(code.getattr("co_flags")?.extract::<u32>()? & TAKES_KEYWORDS != 0)
+        })
+        .copied()
+}
+
+/// Imports what is needed when something dies: at the end of the interpreter nothing can be
+/// imported any more.
+pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
+    for imported in [
+        &CANCELLED_ERROR,
+        &INVALID_STATE_ERROR,
+        &FUTURE_REPR,
+        &TASK_REPR,
+        &FORMAT_CALLBACK_SOURCE,
+        &EXTRACT_STACK,
+        &IS_COROUTINE,
+        &LOGGER,
+    ] {
+        imported.get(py)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! Which task has control, and which tasks there are: kept so that asyncio's own functions see
+//! tasks of ours and tasks of the interpreter alike, whoever imported them when.
+//!
+//! | | current task | all tasks |
+//! | --- | --- | --- |
+//! | 3.11 | the interpreter's dict | our list, shown in asyncio's set |
+//! | 3.12, 3.13 | a word of our loop; four C functions have new bodies | the same |
+//! | 3.14 and newer | the interpreter's thread state | the interpreter's list |
+//!
+//! Nothing is changed before the first loop or task of ours is made, and in the own flavour the
+//! current task stands in the interpreter's dict everywhere.
+
+use batonloop_cpython::Outcome;
+use batonloop_cpython::cell::GilCell;
+use batonloop_cpython::kind::{self, Fields};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, PyErr, PyResult, Python};
+
+use super::PyTask;
+use crate::host::EventLoop;
+use crate::names;
+
+/// Whether asyncio has been told how to find tasks of ours.
+static IS_PREPARED: GilCell<bool> = GilCell::new(false);
+
+/// Whether the current task is a word of our loop.
+static KEEPS_CURRENT: GilCell<bool> = GilCell::new(false);
+
+/// Whether the fallbacks were asked for.
+static AVOIDS_SHORTCUTS: GilCell<bool> = GilCell::new(false);
+
+/// Keeps to the interpreter's public functions in all that follows.
+pub(crate) fn avoid_shortcuts(py: Python<'_>) {
+    AVOIDS_SHORTCUTS.set(py, true);
+}
+
+/// Tells asyncio, once, how to find tasks of ours.
+#[inline]
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    if IS_PREPARED.get(py) {
+        return Ok(());
+    }
+    IS_PREPARED.set(py, true);
+    #[cfg(not(Py_3_14))]
+    py.import("batonloop.registry")?.call_method0("show_tasks")?;
+    #[cfg(all(Py_3_12, not(Py_3_14)))]
+    if !AVOIDS_SHORTCUTS.get(py) {
+        KEEPS_CURRENT.set(py, current::replace_bodies(py)?);
+    }
+    Ok(())
+}
+
+// ---------------------------------------------------------------------------------------------
+// Current
+// ---------------------------------------------------------------------------------------------
+
+/// Where a step has entered its task.
+pub(crate) enum Entered<'a> {
+    /// In a loop of ours that the caller keeps alive.
+    Loop(&'a EventLoop),
+    /// In a loop of ours that only the task keeps alive.
+    Task,
+    /// In the interpreter's books.
+    Interpreter,
+}
+
+/// Makes a task the current one of its loop.
+#[inline]
+pub(crate) fn enter<'a>(task: &PyTask<'_>, ours: Option<&'a EventLoop>) -> Outcome<Entered<'a>> {
+    let py = task.py();
+    if !KEEPS_CURRENT.get(py) {
+        call_with_loop(&names::ENTER_TASK, task)?;
+        return Ok(Entered::Interpreter);
+    }
+    if let Some(ours) = ours {
+        enter_loop(task, ours)?;
+        return Ok(Entered::Loop(ours));
+    }
+    if let Some(event_loop) = task.fields().future().event_loop.get(py)
+        && let Some(ours) = EventLoop::of(&event_loop)
+    {
+        enter_loop(task, ours)?;
+        return Ok(Entered::Task);
+    }
+    call_with_loop(&names::ENTER_TASK, task)?;
+    Ok(Entered::Interpreter)
+}
+
+/// Whether a loop of ours keeps its current task itself.
+#[inline]
+pub(crate) fn keeps_current(py: Python<'_>) -> bool {
+    KEEPS_CURRENT.get(py)
+}
+
+/// Makes a task the current one of a loop of ours.
+#[inline(always)]
+pub(crate) fn enter_loop(task: &PyTask<'_>, ours: &EventLoop) -> Outcome {
+    let current = ours.current_task.slot(task.py());
+    match current.replace(task.as_any().clone()) {
+        None => Ok(()),
+        Some(other) => {
+            let error = cannot_enter(task.as_any(), &other);
+            drop(current.replace(other));
+            Err(error.into())
+        }
+    }
+}
+
+#[cold]
+fn cannot_enter(task: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyErr {
+    PyRuntimeError::new_err(format!(
+        "Cannot enter into task {} while another task {} is being executed.",
+        shown(task),
+        shown(other)
+    ))
+}
+
+fn shown(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string())
+}
+
+/// Ends what `enter` began; the step's own error wins over an error of leaving.
+#[inline]
+pub(crate) fn leave(task: &PyTask<'_>, entered: Entered<'_>, outcome: Outcome) -> Outcome {
+    let py = task.py();
+    let left = match entered {
+        Entered::Loop(ours) => leave_loop(task, ours),
+        Entered::Task => match task.fields().future().event_loop.get(py) {
+            Some(event_loop) => {
+                EventLoop::of(&event_loop).map_or(Ok(()), |ours| leave_loop(task, ours))
+            }
+            None => Ok(()),
+        },
+        Entered::Interpreter => call_with_loop(&names::LEAVE_TASK, task),
+    };
+    outcome.and(left)
+}
+
+/// Ends what [`enter_loop`] began.
+#[inline(always)]
+pub(crate) fn leave_loop(task: &PyTask<'_>, ours: &EventLoop) -> Outcome {
+    match ours.current_task.slot(task.py()).take(task.py()) {
+        Some(current) if task.is(&current) => Ok(()),
+        // Somebody has left it and entered it again by hand: then it stands in the books.
+        None => call_with_loop(&names::LEAVE_TASK, task),
+        other => Err(cannot_leave(task.as_any(), other).into()),
+    }
+}
+
+#[cold]
+fn cannot_leave(task: &Bound<'_, PyAny>, current: Option<Bound<'_, PyAny>>) -> PyErr {
+    PyRuntimeError::new_err(format!(
+        "Leaving task {} does not match the current task {}.",
+        shown(task),
+        current.map_or_else(|| "None".to_owned(), |current| shown(&current))
+    ))
+}
+
+fn call_with_loop(function: &'static names::Imported, task: &PyTask<'_>) -> Outcome {
+    let py = task.py();
+    let event_loop = task.fields().future().event_loop.get(py);
+    function.get(py)?.call1((event_loop, task))?;
+    Ok(())
+}
+
+/// Makes a task current in the place of another; gives that other back.
+#[cfg(Py_3_12)]
+pub(crate) fn swap<'py>(task: &PyTask<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    #[cfg(Py_3_14)]
+    names::REGISTER_EAGER_TASK.get(task.py())?.call1((task,))?;
+    #[cfg(not(Py_3_14))]
+    kind::known::link(task);
+    swap_for(task, Some(task.as_any().clone()))
+}
+
+/// Ends what `swap` began.
+#[cfg(Py_3_12)]
+pub(crate) fn swap_back<'py>(
+    task: &PyTask<'py>,
+    previous: Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    #[cfg(Py_3_14)]
+    names::UNREGISTER_EAGER_TASK.get(task.py())?.call1((task,))?;
+    swap_for(task, previous)?;
+    Ok(())
+}
+
+#[cfg(Py_3_12)]
+fn swap_for<'py>(
+    task: &PyTask<'py>,
+    current: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = task.py();
+    let event_loop = task.fields().future().event_loop.get(py);
+    if let Some(event_loop) = &event_loop
+        && let Some(ours) = keeper(event_loop)?
+    {
+        let slot = ours.current_task.slot(py);
+        return Ok(match current {
+            Some(current) => slot.replace(current),
+            None => slot.take(py),
+        });
+    }
+    let previous = names::SWAP_CURRENT_TASK.get(py)?.call1((event_loop, current))?;
+    Ok(Some(previous).filter(|previous| !previous.is_none()))
+}
+
+/// The loop of ours that keeps its current task itself, unless a task of the interpreter is
+/// current.
+#[cfg(all(Py_3_12, not(Py_3_14)))]
+fn keeper<'a>(event_loop: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a EventLoop>> {
+    if !KEEPS_CURRENT.get(event_loop.py()) || current::stands_in_books(event_loop)? {
+        return Ok(None);
+    }
+    Ok(EventLoop::of(event_loop))
+}
+
+/// The interpreter keeps it.
+#[cfg(Py_3_14)]
+fn keeper<'a>(_: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a EventLoop>> {
+    Ok(None)
+}
+
+/// There is no eager start before 3.12.
+#[cfg(not(Py_3_12))]
+pub(crate) fn swap<'py>(_: &PyTask<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(None)
+}
+
+/// There is no eager start before 3.12.
+#[cfg(not(Py_3_12))]
+pub(crate) fn swap_back<'py>(_: &PyTask<'py>, _: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+    Ok(())
+}
+
+#[cfg(all(Py_3_12, not(Py_3_14)))]
+pub(crate) mod current;
+
+// ---------------------------------------------------------------------------------------------
+// All
+// ---------------------------------------------------------------------------------------------
+
+/// Lets `all_tasks()` find a task that begins to live.
+#[inline]
+pub(crate) fn register(task: &PyTask<'_>) -> PyResult<()> {
+    #[cfg(not(Py_3_14))]
+    kind::known::link(task);
+    #[cfg(Py_3_14)]
+    names::REGISTER_TASK.get(task.py())?.call1((task,))?;
+    Ok(())
+}
+
+/// A task is finished: it need not be found any more.
+#[inline]
+pub(crate) fn forget(task: &PyTask<'_>) {
+    kind::known::forget(task);
+}
+
+/// The same, for any object.
+#[cfg(not(Py_3_14))]
+pub(crate) fn forget_object(object: &Bound<'_, PyAny>) {
+    if let Some(task) = kind::cast::<kind::Task>(object) {
+        forget(task);
+    }
+}
+
+/// All tasks of ours that are not finished, of every loop.
+#[cfg(not(Py_3_14))]
+pub(crate) fn pending_tasks(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    kind::known::all(py)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Who awaits whom
+// ---------------------------------------------------------------------------------------------
+
+/// A task begins to wait for a future.
+#[cfg(not(Py_3_14))]
+#[inline]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn awaits(_: &PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// A task waits for a future no longer.
+#[cfg(not(Py_3_14))]
+#[inline]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn awaits_no_more(_: &PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// A task begins to wait for a future: the call graph gains an edge.
+#[cfg(Py_3_14)]
+#[inline]
+pub(crate) fn awaits<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
+    use pyo3::types::{PySet, PySetMethods};
+
+    let py = task.py();
+    let Some(future) = kind::cast::<kind::Future>(awaited) else {
+        names::ADD_TO_AWAITED_BY.get(py)?.call1((awaited, task))?;
+        return Ok(());
+    };
+    let fields = future.fields();
+    let Some(known) = fields.awaited_by.get(py) else {
+        fields.awaited_by.set(task.as_any().clone());
+        return Ok(());
+    };
+    if fields.awaited_by_is_set() {
+        return known.cast::<PySet>()?.add(task);
+    }
+    let set = PySet::new(py, [known.as_any(), task.as_any()])?;
+    fields.awaited_by.set(set.into_any());
+    fields.set_awaited_by_is_set(true);
+    Ok(())
+}
+
+/// A task waits for a future no longer: the call graph loses an edge.
+#[cfg(Py_3_14)]
+#[inline]
+pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
+    use pyo3::types::{PySet, PySetMethods};
+
+    let py = task.py();
+    let Some(future) = kind::cast::<kind::Future>(awaited) else {
+        names::DISCARD_FROM_AWAITED_BY.get(py)?.call1((awaited, task))?;
+        return Ok(());
+    };
+    let fields = future.fields();
+    if fields.awaited_by.holds(task) {
+        fields.awaited_by.clear(py);
+    } else if fields.awaited_by_is_set()
+        && let Some(known) = fields.awaited_by.get(py)
+    {
+        known.cast::<PySet>()?.discard(task)?;
+    }
+    Ok(())
+}

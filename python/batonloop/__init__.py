@@ -1,0 +1,54 @@
+"""Python's asyncio, built anew in Rust.
+
+`python -m batonloop prog.py` runs an asyncio program on it unchanged. In a program of your own:
+
+- `batonloop.run(main())` runs a coroutine, as `asyncio.run()` does;
+- `batonloop.install()` makes asyncio's own names stand for those of this package;
+- `batonloop.new_event_loop` goes wherever a loop factory is asked for.
+
+Exceptions, locks, queues, timeouts and all other names are asyncio's: they work as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import _batonloop, unix_events
+from .events import Handle, TimerHandle, new_event_loop
+from .futures import Future, isfuture, wrap_future
+from .installation import install, uninstall
+from .runners import Runner, run
+from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep
+from .unix_events import EventLoop
+
+__version__: str = _batonloop.__version__
+
+__all__: tuple[str, ...] = (
+    "EventLoop",
+    "Future",
+    "Handle",
+    "Runner",
+    "Task",
+    "TimerHandle",
+    "all_tasks",
+    "create_task",
+    "current_task",
+    "ensure_future",
+    "install",
+    "isfuture",
+    "new_event_loop",
+    "run",
+    "sleep",
+    "uninstall",
+    "wrap_future",
+)
+
+if hasattr(unix_events, "EventLoopPolicy"):
+    from .unix_events import EventLoopPolicy
+
+    __all__ += ("EventLoopPolicy",)
+
+if sys.version_info >= (3, 12):
+    from .tasks import create_eager_task_factory, eager_task_factory
+
+    __all__ += ("create_eager_task_factory", "eager_task_factory")

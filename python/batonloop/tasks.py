@@ -1,0 +1,25 @@
+"""Task and its kin, which are native, and the factories that start tasks eagerly."""
+
+from __future__ import annotations
+
+import sys
+from asyncio import ensure_future
+
+from ._batonloop import Task, all_tasks, create_task, current_task, sleep
+
+__all__: tuple[str, ...] = (
+    "Task",
+    "create_task",
+    "sleep",
+    "ensure_future",
+    "current_task",
+    "all_tasks",
+)
+
+if sys.version_info >= (3, 12):
+    # It serves any constructor, ours included, and passes on what the running Python passes on.
+    from asyncio import create_eager_task_factory
+
+    __all__ += ("create_eager_task_factory", "eager_task_factory")
+
+    eager_task_factory = create_eager_task_factory(Task)

@@ -1,0 +1,223 @@
+"""The event loop, complete: signals on top of what `base_events` has, and its policy."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+import warnings
+from asyncio import unix_events as _asyncio_unix_events
+from asyncio.log import logger
+
+from . import _batonloop
+from .base_events import BaseEventLoop, _is_coroutine_function
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, Self, TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
+
+
+@_batonloop._with_hot_methods
+class EventLoop(BaseEventLoop):
+    """An event loop, usable wherever asyncio's own is.
+
+    It has everything of asyncio's loop that needs no socket of its own: callbacks, timers, tasks,
+    futures, watched file descriptors, threads, signals, executors. Transports, servers, name
+    resolution and subprocesses raise NotImplementedError.
+
+    Timers keep the clock's full resolution, where asyncio rounds up to milliseconds.
+    """
+
+    __slots__ = ("_signal_handlers", "_signal_reader", "_signal_writer")
+
+    _signal_handlers: dict[int, _batonloop.Handle]
+    # Where the interpreter writes the numbers of signals, and where we read them. Made for the
+    # first handler: most loops have none.
+    _signal_reader: socket.socket | None
+    _signal_writer: socket.socket | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls, *args, **kwargs)
+        self._signal_handlers = {}
+        self._signal_reader = None
+        self._signal_writer = None
+        return self
+
+    def close(self) -> None:
+        """Close the loop, and give the signals it handled their default handlers back.
+
+        Otherwise as `BaseEventLoop.close()`.
+        """
+        was_closed = self.is_closed()
+        super().close()
+        if was_closed:
+            return
+        try:
+            self._remove_signal_handlers()
+        finally:
+            self._close_signal_pipe()
+
+    def _remove_signal_handlers(self) -> None:
+        if sys.is_finalizing():
+            if self._signal_handlers:
+                warnings.warn(
+                    f"Closing the loop {self!r} on interpreter shutdown stage, "
+                    "skipping signal handlers removal",
+                    ResourceWarning,
+                    source=self,
+                    stacklevel=1,
+                )
+                self._signal_handlers.clear()
+        else:
+            for number in list(self._signal_handlers):
+                self.remove_signal_handler(number)
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Let the loop call `callback(*args)` when the signal arrives.
+
+        The callback runs as any other of the loop's, so it may touch whatever the loop's code
+        may; a loop at rest wakes for it. It replaces the signal's handler, and an earlier
+        callback for the same signal.
+
+        Raises TypeError for a coroutine or coroutine function, or a signal that is no int;
+        ValueError for a number that is no signal; RuntimeError for a signal that cannot be
+        caught, for a closed loop, and outside the main thread.
+        """
+        if asyncio.iscoroutine(callback) or _is_coroutine_function(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        _check_signal(sig)
+        self._check_closed()
+        self._open_signal_pipe()
+        self._signal_handlers[sig] = _batonloop.Handle(callback, args, self, None)
+        try:
+            # Python's own handler is there for its side effect alone: the interpreter writes the
+            # number of a signal to the pipe only if somebody in Python handles it.
+            signal.signal(sig, _do_nothing)
+            # System calls that a signal meets are to go on rather than to fail.
+            signal.siginterrupt(sig, False)
+        except OSError as error:
+            del self._signal_handlers[sig]
+            self._release_wakeup_fd()
+            if error.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught") from error
+            raise
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Give the signal its default handler back; return whether the loop had handled it.
+
+        Raises as `add_signal_handler()` does.
+        """
+        _check_signal(sig)
+        if self._signal_handlers.pop(sig, None) is None:
+            return False
+        default = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        try:
+            signal.signal(sig, default)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught") from error
+            raise
+        self._release_wakeup_fd()
+        return True
+
+    def _open_signal_pipe(self) -> None:
+        """Let the interpreter write the numbers of signals to where the loop reads them."""
+        if self._signal_writer is None:
+            reader, writer = socket.socketpair()
+            reader.setblocking(False)
+            writer.setblocking(False)
+            try:
+                # This asks for the main thread, so it comes before anything that would have to
+                # be undone.
+                _set_wakeup_fd(writer)
+                super().add_reader(reader.fileno(), self._read_signals)
+            except BaseException:
+                reader.close()
+                writer.close()
+                raise
+            self._signal_reader, self._signal_writer = reader, writer
+        else:
+            # Another loop, or another library, may have taken it meanwhile.
+            _set_wakeup_fd(self._signal_writer)
+
+    def _close_signal_pipe(self) -> None:
+        for end in (self._signal_reader, self._signal_writer):
+            if end is not None:
+                end.close()
+        self._signal_reader = self._signal_writer = None
+
+    def _release_wakeup_fd(self) -> None:
+        """Tell the interpreter to write no more, once the last handler is gone."""
+        if self._signal_handlers:
+            return
+        try:
+            signal.set_wakeup_fd(-1)
+        except (ValueError, OSError) as error:
+            logger.info("set_wakeup_fd(-1) failed: %s", error)
+
+    def _read_signals(self) -> None:
+        """Queue the callbacks of all signals that have arrived."""
+        if self._signal_reader is None:
+            return
+        while True:
+            try:
+                numbers = self._signal_reader.recv(4096)
+            except BlockingIOError:
+                return
+            for number in numbers:
+                self._handle_signal(number)
+
+    def _handle_signal(self, sig: int) -> None:
+        handle = self._signal_handlers.get(sig)
+        if handle is None:
+            # It was removed after the signal had been written.
+            return
+        if handle.cancelled():
+            self.remove_signal_handler(sig)
+        else:
+            self._add_callback(handle)
+
+
+def _do_nothing(signum: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _check_signal(sig: Any) -> None:
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
+
+
+def _set_wakeup_fd(writer: socket.socket) -> None:
+    try:
+        signal.set_wakeup_fd(writer.fileno())
+    except (ValueError, OSError) as error:
+        # Only the main thread may do this.
+        raise RuntimeError(str(error)) from error
+
+
+# Python 3.14 deprecates policies: the class has a private name there, and its public one warns.
+# Python 3.16 has none.
+_DefaultPolicy: Any = getattr(_asyncio_unix_events, "_DefaultEventLoopPolicy", None)
+if sys.version_info < (3, 14):
+    _DefaultPolicy = _asyncio_unix_events.DefaultEventLoopPolicy
+
+if _DefaultPolicy is None:
+    __all__: tuple[str, ...] = ("EventLoop",)
+else:
+    __all__ = ("EventLoopPolicy", "EventLoop")
+
+    class EventLoopPolicy(_DefaultPolicy):  # type: ignore[misc]
+        """asyncio's default policy, with `batonloop.EventLoop` for the loops it makes.
+
+        Only where the running Python has policies; 3.14 deprecates them, 3.16 has none.
+        """
+
+        _loop_factory = EventLoop

@@ -1,0 +1,253 @@
+"""Worlds with one bug each: a generator that misses them proves nothing.
+
+All are asyncio with its Python twins of Future and Task, changed in one place. The private
+names are those of asyncio.futures.Future and asyncio.tasks.Task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+from .worlds import PlainFuture, PlainTask, StockLoop, World, plain
+
+BUGS: dict[str, Callable[[], World]] = {}
+
+
+def bug(make: Callable[[], World]) -> Callable[[], World]:
+    """Names a world after the function that makes it."""
+    BUGS[make.__name__] = make
+    return make
+
+
+@bug
+def an_owed_cancellation_is_forgotten() -> World:
+    class Task(PlainTask):
+        def cancel(self, msg: Any = None) -> bool:
+            done = super().cancel(msg)
+            self._must_cancel = False
+            return done
+
+    return plain(task=Task)
+
+
+@bug
+def an_owed_cancellation_is_never_settled() -> World:
+    class Task(PlainTask):
+        @property
+        def _must_cancel(self) -> bool:
+            return self._owed
+
+        @_must_cancel.setter
+        def _must_cancel(self, value: bool) -> None:
+            self._owed = value or getattr(self, "_owed", False)
+
+    return plain(task=Task)
+
+
+@bug
+def the_message_of_a_cancellation_is_lost() -> World:
+    class Task(PlainTask):
+        def cancel(self, msg: Any = None) -> bool:
+            return bool(super().cancel())
+
+    return plain(task=Task)
+
+
+@bug
+def a_cancelled_future_forgets_its_message() -> World:
+    class Future(PlainFuture):
+        def cancel(self, msg: Any = None) -> bool:
+            return bool(super().cancel())
+
+    return plain(future=Future)
+
+
+@bug
+def uncancel_counts_nothing() -> World:
+    class Task(PlainTask):
+        def uncancel(self) -> int:
+            return int(self.cancelling())
+
+    return plain(task=Task)
+
+
+@bug
+def callbacks_run_last_in_first_out() -> World:
+    class Future(PlainFuture):
+        def _Future__schedule_callbacks(self) -> None:
+            self._callbacks.reverse()
+            super()._Future__schedule_callbacks()
+
+    return plain(future=Future)
+
+
+@bug
+def callbacks_of_a_done_future_run_at_once() -> World:
+    class Future(PlainFuture):
+        def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+            if self.done():
+                (context or contextvars.copy_context()).run(fn, self)
+            else:
+                super().add_done_callback(fn, context=context)
+
+    return plain(future=Future)
+
+
+@bug
+def remove_done_callback_removes_one_only() -> World:
+    class Future(PlainFuture):
+        def remove_done_callback(self, fn: Any) -> int:
+            for index, (callback, _context) in enumerate(self._callbacks):
+                if callback == fn:
+                    del self._callbacks[index]
+                    return 1
+            return 0
+
+    return plain(future=Future)
+
+
+@bug
+def a_task_shares_the_context_of_its_creator() -> World:
+    class Task(PlainTask):
+        def __init__(self, coro: Any, *, context: Any = None, **options: Any) -> None:
+            if context is None and not options.get("eager_start"):
+                # The context of the moment cannot be had; a single one for all serves as well.
+                context = _SHARED
+            super().__init__(coro, context=context, **options)
+
+    return plain(task=Task)
+
+
+_SHARED = contextvars.copy_context()
+
+
+@bug
+def a_done_callback_runs_in_a_context_of_its_own() -> World:
+    class Future(PlainFuture):
+        def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+            super().add_done_callback(fn, context=contextvars.Context())
+
+    return plain(future=Future)
+
+
+@bug
+def an_exception_that_nobody_retrieves_is_not_reported() -> World:
+    class Task(PlainTask):
+        def __del__(self) -> None:
+            pass
+
+    return plain(task=Task)
+
+
+@bug
+def an_awaited_done_future_costs_a_turn() -> World:
+    class Future(PlainFuture):
+        def __await__(self) -> Any:
+            if self.done():
+                yield
+            return (yield from super().__await__())
+
+        __iter__ = __await__
+
+    return plain(future=Future)
+
+
+@bug
+def a_resumed_task_jumps_the_queue() -> World:
+    class Task(PlainTask):
+        def _Task__step(self, exc: Any = None) -> None:
+            super()._Task__step(exc)
+            if not self.done() and self._fut_waiter is None:
+                self._loop._ready.rotate(1)
+
+    return plain(task=Task)
+
+
+@bug
+def awaiting_leaves_the_future_unmarked() -> World:
+    class Future(PlainFuture):
+        def __await__(self) -> Any:
+            if not self.done():
+                yield self
+            return self.result()
+
+        __iter__ = __await__
+
+    return plain(future=Future)
+
+
+@bug
+def a_wake_up_says_nothing_of_the_exception() -> World:
+    class Task(PlainTask):
+        def _Task__wakeup(self, future: Any) -> None:
+            self._Task__step()
+
+    return plain(task=Task)
+
+
+@bug
+def an_eager_task_is_not_the_current_one() -> World:
+    class Task(PlainTask):
+        def _Task__eager_start(self) -> None:
+            current = asyncio.current_task()
+            if current is not None:
+                asyncio.tasks._leave_task(self._loop, current)
+                asyncio.tasks._enter_task(self._loop, current)
+            self._loop.call_soon(self._Task__step, context=self._context)
+
+    return plain(task=Task)
+
+
+@bug
+def a_cancelled_timer_runs_all_the_same() -> World:
+    class Loop(StockLoop):
+        def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+            super().call_at(when, callback, *args, context=context)
+            return asyncio.TimerHandle(when, callback, args, self, context)
+
+    return plain(loop=Loop)
+
+
+@bug
+def a_timer_is_early_by_a_turn() -> World:
+    class Loop(StockLoop):
+        def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+            return super().call_at(when - 1, callback, *args, context=context)
+
+    return plain(loop=Loop)
+
+
+@bug
+def due_timers_run_in_the_order_of_their_making() -> World:
+    class Loop(StockLoop):
+        made = 0
+
+        def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+            self.made += 1
+            when = int(when) + 0.0001 * self.made
+            return super().call_at(when, callback, *args, context=context)
+
+    return plain(loop=Loop)
+
+
+@bug
+def an_exception_in_a_callback_is_reported_but_delays_the_rest() -> World:
+    class Loop(StockLoop):
+        def call_exception_handler(self, context: Any) -> None:
+            super().call_exception_handler(context)
+            self._ready.rotate(-1)
+
+    return plain(loop=Loop)
+
+
+@bug
+def stop_ends_the_turn_at_once() -> World:
+    class Loop(StockLoop):
+        def stop(self) -> None:
+            super().stop()
+            self._ready.rotate(-1)
+
+    return plain(loop=Loop)

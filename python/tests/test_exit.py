@@ -1,0 +1,167 @@
+"""The end of a program: a loop left open, running or in use must not disturb it.
+
+A native module that is careless here crashes when the interpreter is half gone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import World
+
+LEFT_OPEN = """
+import asyncio, os
+
+async def wait(loop):
+    try:
+        await loop.create_future()
+    finally:
+        pass
+
+class Last:
+    def __del__(self):
+        # The loop may be closed by now, or its module gone; whichever, the program ends well.
+        try:
+            loop.call_soon(print)
+            loop.is_running()
+        except Exception:
+            pass
+
+loop = asyncio.new_event_loop()
+reading, writing = os.pipe()
+loop.add_reader(reading, print, Last())
+loop.call_soon(print, Last())
+loop.call_later(3600, print, Last())
+tasks = [loop.create_task(wait(loop)) for _ in range(10)]
+loop.stop()
+loop.run_forever()
+tasks[0].last = Last()
+future = loop.create_future()
+future.add_done_callback(lambda future: Last())
+print("end")
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-X", "dev")], ids=["plain", "dev mode"])
+def test_a_loop_left_open(world: World, run_program: Any, options: tuple[str, ...]) -> None:
+    done = run_program(LEFT_OPEN, options=options)
+    assert done.status == 0, done.err
+    assert done.out.startswith("<")
+    assert done.out.endswith("end\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("loop.call_soon(sys.exit, 3)", 3),
+        ("loop.call_soon(os._exit, 4)", 4),
+        ("loop.call_soon(os.kill, os.getpid(), 15)", -15),
+        ("loop.call_later(0.001, sys.exit, 5)", 5),
+        ("loop.add_signal_handler(10, sys.exit, 6); os.kill(os.getpid(), 10)", 6),
+        ("loop.create_task(exit_inside())", 7),
+    ],
+)
+def test_leaving_from_within_the_loop(
+    world: World, run_program: Any, end: str, status: int
+) -> None:
+    done = run_program(
+        f"""
+        import asyncio, os, sys
+
+        async def exit_inside():
+            await asyncio.sleep(0)
+            sys.exit(7)
+
+        loop = asyncio.new_event_loop()
+        {end}
+        loop.run_forever()
+        """
+    )
+    assert done.status == status, done.err
+
+
+def test_a_loop_that_still_runs_in_a_daemon_thread(world: World, run_program: Any) -> None:
+    done = run_program(
+        """
+        import asyncio, threading
+
+        async def busy():
+            while True:
+                await asyncio.sleep(0)
+
+        started = []
+        for kind in ("resting", "busy"):
+            loop = asyncio.new_event_loop()
+            event = threading.Event()
+            loop.call_soon(event.set)
+            if kind == "busy":
+                loop.create_task(busy())
+            threading.Thread(target=loop.run_forever, daemon=True).start()
+            event.wait()
+        print("end")
+        """
+    )
+    assert (done.out, done.status) == ("end\n", 0), done.err
+
+
+@pytest.mark.slow
+def test_threads_that_still_call_a_loop(world: World, run_program: Any) -> None:
+    done = run_program(
+        """
+        import asyncio, threading, time
+
+        loop = asyncio.new_event_loop()
+
+        def call():
+            while True:
+                loop.call_soon_threadsafe(int)
+
+        for _ in range(3):
+            threading.Thread(target=call, daemon=True).start()
+        loop.run_until_complete(asyncio.sleep(0.02))
+        print("end")
+        """
+    )
+    assert (done.out, done.status) == ("end\n", 0), done.err
+
+
+def test_an_exception_of_a_task_that_ends_with_the_program_is_logged(
+    world: World, run_program: Any
+) -> None:
+    done = run_program(
+        """
+        import asyncio
+
+        async def fail():
+            raise LookupError("lost")
+
+        async def main():
+            global task
+            task = asyncio.create_task(fail())
+            await asyncio.sleep(0)
+
+        asyncio.run(main())
+        del task
+        print("end")
+        """
+    )
+    assert (done.out, done.status) == ("end\n", 0)
+    assert done.err.startswith("Task exception was never retrieved\nfuture: <Task finished name=")
+    assert done.err.endswith("LookupError: lost\n")
+
+
+def test_a_loop_may_be_run_at_exit(world: World, run_program: Any) -> None:
+    done = run_program(
+        """
+        import asyncio, atexit
+
+        async def main(word):
+            await asyncio.sleep(0.001)
+            print(word)
+
+        atexit.register(lambda: asyncio.run(main("at exit")))
+        asyncio.run(main("before"))
+        """
+    )
+    assert (done.out, done.err, done.status) == ("before\nat exit\n", "", 0)

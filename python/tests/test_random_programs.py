@@ -1,0 +1,112 @@
+"""Random async programs do the same on asyncio and on batonloop.
+
+The same 2,000 programs are drawn in every run; BATONLOOP_PROGRAMS=100000 asks for more, and
+BATONLOOP_SEED=7 for others. A failure prints the shortest program that still differs, what
+happened before, and what happened then in each world. Its program goes into
+test_found_by_random.py.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+
+import pytest
+from conftest import HANG_SECONDS, REAL_STDERR, chosen_worlds
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from random_programs import worlds
+from random_programs.comparison import Difference, compare, record
+from random_programs.planted import BUGS
+from random_programs.programs import Program, programs
+
+PROGRAMS = int(os.environ.get("BATONLOOP_PROGRAMS", "2000"))
+SEED = os.environ.get("BATONLOOP_SEED", "")
+
+# Both ways of using batonloop; the first gets most of the programs.
+SHARES = {"batonloop": 0.8, "batonloop_loop_only": 0.2}
+
+slow = pytest.mark.slow
+# From 3.14 on hypothesis warns about a random generator of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+
+
+def check(world: worlds.World, count: int, *, shrink: bool = True, seeded: str = SEED) -> None:
+    """Compare so many random programs on asyncio and in this world."""
+    stock = worlds.stock()
+
+    @settings(
+        max_examples=count,
+        derandomize=not seeded,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs())
+    def agree(program: Program) -> None:
+        compare(str(program), stock, world)
+
+    (seed(int(seeded))(agree) if seeded else agree)()
+
+
+@pytest.fixture
+def long_test(request: pytest.FixtureRequest) -> None:
+    """Gives a test that runs many programs the time that they need, and still ends a hang."""
+    limit = HANG_SECONDS + PROGRAMS * 0.1
+    stderr = request.config.stash[REAL_STDERR]
+    faulthandler.dump_traceback_later(limit, exit=True, file=stderr)
+
+
+@slow
+@pytest.mark.skipif("batonloop" not in chosen_worlds(), reason="only stock asyncio is wanted")
+@pytest.mark.parametrize("way", SHARES)
+@pytest.mark.usefixtures("long_test")
+def test_a_random_program_does_the_same_on_batonloop(way: str) -> None:
+    check(getattr(worlds, way)(), max(1, int(PROGRAMS * SHARES[way])))
+
+
+@slow
+@pytest.mark.usefixtures("long_test")
+def test_a_random_program_does_the_same_on_both_twins_of_asyncio() -> None:
+    # If asyncio in C and asyncio in Python did not agree, the comparison would mean nothing.
+    check(worlds.plain(), max(1, PROGRAMS // 8))
+
+
+@slow
+@pytest.mark.skipif("asyncio" not in chosen_worlds(), reason="only batonloop is wanted")
+@pytest.mark.skipif(PROGRAMS < 2000, reason="few programs are wanted")
+@pytest.mark.parametrize("bug", BUGS)
+def test_the_generator_finds_a_planted_bug(bug: str) -> None:
+    if "eager" in bug and sys.version_info < (3, 12):
+        pytest.skip("no eager tasks before 3.12")
+    with pytest.raises(Difference):
+        check(BUGS[bug](), 3000, shrink=False, seeded="")
+
+
+def test_a_difference_is_told_with_the_program_and_both_versions() -> None:
+    text = "f0 = loop.create_future()\nf0.cancel('why')\nasync def main():\n    log(await f0)\n"
+    text += "run_until_complete(main())\n"
+    with pytest.raises(Difference) as caught:
+        compare(text, worlds.stock(), BUGS["a_cancelled_future_forgets_its_message"]())
+    told = str(caught.value)
+    assert "  4      log(await f0)" in told
+    assert "and then in asyncio\n" in told
+    assert "main raised  ('CancelledError', 'why')" in told
+    assert "main raised  ('CancelledError',)" in told
+
+
+def test_a_program_prints_only_what_it_reaches() -> None:
+    program = Program([["log(1)"], ["log(f1)"], [], []], [["log(2)"], []])
+    assert str(program) == "\n@body\nasync def main():\n    log(1)\n\nrun_until_complete(main())\n"
+
+
+def test_an_endless_program_ends_after_a_fixed_number_of_turns() -> None:
+    first, second = record(
+        "async def main():\n    while True:\n        await asyncio.sleep(0)\n"
+        "run_until_complete(main())\n",
+        worlds.stock(),
+        worlds.stock(),
+    )
+    assert first == second
+    assert "Event loop stopped before Future completed." in str(first)

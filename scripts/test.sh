@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# test.sh SUITE X.Y...: runs tests with these Pythons, built already. SUITE is one of
+#   rust         cargo test of every crate
+#   python       pytest
+#   conformance  CPython's own tests of asyncio
+#   all          the three
+#
+# Ends with the summary lines of the test runners, below a list of what was left out and why.
+. "$(dirname "$0")/lib.sh"
+
+suite="$1"
+shift
+# A hang is a failure of its own; no step comes near this many seconds.
+LIMIT=900
+# What the fast layout decides is tested without it, too, where its layout is in daily use.
+OWN_LAYOUT_PYTHONS="3.12 3.13"
+# How many random programs each of these two compares, and how many every other Python.
+PROGRAMS="${BATONLOOP_PROGRAMS:-2000}"
+FEWER_PROGRAMS="${BATONLOOP_PROGRAMS:-300}"
+
+summaries=()
+# The caller may have left something out already.
+skipped=(${BATONLOOP_LEFT_OUT:+"$BATONLOOP_LEFT_OUT"})
+failed=()
+
+# try LABEL COMMAND...: one step; remembers the summary that its runner printed.
+try() {
+    local label="$1" line
+    shift
+    step "$label" timeout --foreground "$LIMIT" "$@" || failed+=("$label")
+    while read -r line; do
+        summaries+=("$label: $line")
+    done < <(summary_of "$(log_of "$label")")
+}
+
+# pytest, the conformance runner and unittest end in one line; cargo has one line a test program.
+summary_of() {
+    if grep -q '^test result: ' "$1"; then
+        grep '^test result: ' "$1" | grep -v ' 0 passed; 0 failed; 0 ignored; 0 measured'
+    else
+        grep -v '^[[:space:]]*$' "$1" | tail -n 1
+    fi
+}
+
+test_rust() {
+    local python version
+    # No Python is part of these.
+    try "cargo test" cargo test --locked --quiet \
+        --package batonloop-core --package batonloop-sys --package xtask
+    # An interpreter inside a test program: it needs a libpython to link with.
+    for version in "$@"; do
+        python="$PWD/.venv/$version/bin/python"
+        library="$(library_of "$python")" || continue
+        try "cargo test of batonloop-cpython, Python $version" env \
+            PYO3_PYTHON="$python" LD_LIBRARY_PATH="$library" \
+            PYTHONHOME="$("$python" -c 'import sys; print(sys.base_prefix)')" \
+            cargo test --locked --quiet --package batonloop-cpython
+        return
+    done
+    skipped+=("cargo test of batonloop-cpython: no Python here has a libpython to link with;" \
+        "'apt-get install libpython3-dev' brings one")
+}
+
+library_of() {
+    "$1" -c 'import os, sys, sysconfig
+directory, name = sysconfig.get_config_vars("LIBDIR", "LDLIBRARY")
+if not (name.endswith(".so") and os.path.exists(os.path.join(directory, name))):
+    sys.exit(1)
+print(directory)' 2>/dev/null
+}
+
+test_python() {
+    local version programs
+    for version in "$@"; do
+        programs="$FEWER_PROGRAMS"
+        case " $OWN_LAYOUT_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
+        try "pytest, Python $version" env BATONLOOP_PROGRAMS="$programs" \
+            ".venv/$version/bin/python" -m pytest --quiet
+    done
+    # How asyncio itself behaves is known by then; the layout makes no difference to it.
+    for version in "$@"; do
+        case " $OWN_LAYOUT_PYTHONS " in *" $version "*) ;; *) continue ;; esac
+        try "pytest, Python $version, layout own" \
+            env BATONLOOP_LAYOUT=own BATONLOOP_TEST_WORLDS=batonloop \
+            BATONLOOP_PROGRAMS="$FEWER_PROGRAMS" ".venv/$version/bin/python" -m pytest --quiet
+    done
+}
+
+test_conformance() {
+    local version python
+    for version in "$@"; do
+        python=".venv/$version/bin/python"
+        if ! "$python" -c 'import test.test_asyncio' 2>/dev/null; then
+            skipped+=("conformance, Python $version: it came without CPython's own tests")
+            continue
+        fi
+        try "conformance, Python $version" "$python" conformance/run.py --mode full --jobs 2
+        case " $OWN_LAYOUT_PYTHONS " in *" $version "*) ;; *) continue ;; esac
+        try "conformance, Python $version, layout own" \
+            "$python" conformance/run.py --mode full --jobs 2 --layout own
+    done
+}
+
+case "$suite" in
+rust | python | conformance) "test_$suite" "$@" ;;
+all)
+    test_rust "$@"
+    test_python "$@"
+    test_conformance "$@"
+    ;;
+*) die "test.sh knows no suite '$suite'" ;;
+esac
+
+for version in $ALL_PYTHONS; do
+    scripts/pythons.sh "$version" >/dev/null ||
+        skipped+=("Python $version: not on this machine; 'make pythons' fetches it")
+done
+if [ "${#skipped[@]}" -gt 0 ]; then
+    echo "Left out:"
+    printf '  %s\n' "${skipped[@]}"
+fi
+if [ "${#failed[@]}" -gt 0 ]; then
+    echo "Failed:"
+    printf '  %s\n' "${failed[@]}"
+fi
+say "Results:"
+printf '%s\n' "${summaries[@]}"
+[ "${#failed[@]}" -eq 0 ]
