@@ -157,6 +157,13 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
             sys.set_asyncgen_hooks(*self._old_agen_hooks)
             self._old_agen_hooks = None
 
+    @staticmethod
+    def _give_way() -> None:
+        """Do nothing; but Python lets other threads in, and hears of signals, where it is called.
+
+        The native loop calls it now and then while it is busy.
+        """
+
     def _set_coroutine_origin_tracking(self, enabled: bool) -> None:
         """Let coroutines remember who created them, or let them be as they were before.
 

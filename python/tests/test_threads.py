@@ -78,6 +78,24 @@ def test_a_loop_about_to_rest_never_misses_a_call(world: World, loop: Any) -> No
 
 
 @pytest.mark.slow
+def test_a_busy_loop_lets_a_thread_in_each_time(world: World, loop: Any, in_time: None) -> None:
+    # Fails where the loop lets go of the interpreter so often, and takes it back so fast, that the
+    # thread's claim to it is lost each time.
+    def keep_busy() -> None:
+        loop.call_soon(keep_busy)
+
+    def come_in() -> None:
+        for _ in range(20):
+            time.sleep(0.001)
+        loop.call_soon_threadsafe(loop.stop)
+
+    loop.call_soon(keep_busy)
+    thread = threading.Thread(target=come_in)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+
+
 def test_threads_that_race_with_a_busy_loop_lose_nothing(world: World, loop: Any) -> None:
     total = 4 * 2_000
     count = 0

@@ -56,7 +56,6 @@ impl EventLoop {
             polled: GilCell::new(0),
             slow_callback_duration: GilCell::new(SLOW_CALLBACK_DURATION),
             poll_interval: GilCell::new(turn::POLL_INTERVAL),
-            released: GilCell::new(0),
             current_task: GilSlot::new(),
             current_handle: GilSlot::new(),
             task_factory: GilSlot::new(),

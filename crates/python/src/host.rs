@@ -92,8 +92,6 @@ pub(crate) struct EventLoop {
     pub(crate) slow_callback_duration: GilCell<f64>,
     /// How long busy turns may go on without a look at the descriptors, in ticks of that counter.
     pub(crate) poll_interval: GilCell<u64>,
-    /// When other threads were last let in, in ticks of the cycle counter.
-    pub(crate) released: GilCell<u64>,
     /// The task of ours that has control now.
     pub(crate) current_task: GilSlot,
     /// The handle that runs now, in debug mode.

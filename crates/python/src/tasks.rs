@@ -12,7 +12,7 @@ use batonloop_cpython::kind::{self, Fields, Future, Task};
 use batonloop_cpython::layout::TaskFields;
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
 use batonloop_cpython::{context, coroutine};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::types::{
     PyAny, PyAnyMethods, PyBool, PyDict, PyDictMethods, PyString, PyTuple, PyTupleMethods, PyType,
 };
@@ -276,13 +276,15 @@ fn init<'py>(
 
 /// `cancel()`: asks the task, or whatever it waits for at the far end of a chain of tasks.
 ///
-/// The chain is walked, not recursed into: it may be longer than the stack is deep.
+/// The chain is walked, not recursed into: it may be longer than the stack is deep. Tasks that wait
+/// for each other are the end of asyncio's stack, and its error here.
 pub(crate) fn cancel<'py>(
     task: &PyTask<'py>,
     message: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<bool> {
     let py = task.py();
     let mut asked = task.clone();
+    let mut cycle = Cycle::new(task);
     task.fields().future().set_log_traceback(false);
     if futures::stage(task.fields().future()).is_done() {
         return Ok(false);
@@ -299,6 +301,11 @@ pub(crate) fn cancel<'py>(
         };
         if let Some(next) = kind::cast_exact::<Task>(&waiter) {
             if futures::stage(next.fields().future()) == Stage::Pending {
+                if cycle.is_closed_by(next) {
+                    return Err(PyRecursionError::new_err(
+                        "maximum recursion depth exceeded while calling a Python object",
+                    ));
+                }
                 asked = next.clone();
                 continue;
             }
@@ -310,6 +317,34 @@ pub(crate) fn cancel<'py>(
             owe(&asked, message);
         }
         return Ok(true);
+    }
+}
+
+/// Finds out whether a walk goes round (Brent's algorithm): compares each task with one that was
+/// passed, and takes a newer one to compare with after 1, 2, 4, ... steps.
+struct Cycle<'py> {
+    passed: PyTask<'py>,
+    steps: usize,
+    limit: usize,
+}
+
+impl<'py> Cycle<'py> {
+    fn new(start: &PyTask<'py>) -> Self {
+        Self { passed: start.clone(), steps: 0, limit: 1 }
+    }
+
+    /// Whether the walk has met `next` before; true after at most three rounds.
+    fn is_closed_by(&mut self, next: &PyTask<'py>) -> bool {
+        if self.passed.is(next) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps == self.limit {
+            self.passed = next.clone();
+            self.steps = 0;
+            self.limit *= 2;
+        }
+        false
     }
 }
 

@@ -30,11 +30,6 @@ use crate::names;
 /// 25 to 100 microseconds.
 pub(super) const POLL_INTERVAL: u64 = 100_000;
 
-/// How long busy turns may go on without letting other threads in, in ticks: 2 to 10 milliseconds,
-/// as Python's switch interval. Python code lets them in by itself; callbacks that are C functions
-/// do not.
-const RELEASE_INTERVAL: u64 = 10_000_000;
-
 /// What a turn needs and leaves, kept from one turn to the next.
 #[derive(Default)]
 struct Scratch {
@@ -153,11 +148,6 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
         }
         _ => {}
     }
-    let ticks = host.polled.get(py);
-    if ticks.wrapping_sub(host.released.get(py)) > RELEASE_INTERVAL {
-        host.released.set(py, ticks);
-        py.detach(|| {});
-    }
     let waker = poller.waker.fd();
     scratch.events.retain(|event| {
         if event.fd == waker {
@@ -165,7 +155,18 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
         }
         event.fd != waker
     });
-    py.check_signals()
+    py.check_signals()?;
+    if idle { Ok(()) } else { give_way(this) }
+}
+
+/// Lets another thread in that has asked for the interpreter, and runs what is pending for this
+/// one, as a call of any Python function does; callbacks that are C functions do neither.
+///
+/// To let go of the interpreter for a moment would not do: who waits for it asks only after an
+/// interval in which nobody let go (CPython's `Python/ceval_gil.c`, `take_gil()`), so a loop that
+/// lets go in vain every few milliseconds keeps the others waiting for ever.
+fn give_way(this: &PyLoop<'_>) -> PyResult<()> {
+    this.call_method0(intern!(this.py(), "_give_way")).map(drop)
 }
 
 fn timeout(this: &PyLoop<'_>) -> PyResult<Option<Duration>> {
