@@ -76,7 +76,7 @@ impl<H> Default for Agenda<H> {
 
 impl<H: Handle> Agenda<H> {
     /// Queues a handle for the next turn.
-    #[inline]
+    #[inline(always)]
     pub fn call_soon(&mut self, handle: H) {
         self.ready.push(handle);
     }
@@ -91,6 +91,12 @@ impl<H: Handle> Agenda<H> {
     #[inline]
     pub fn sweep(&mut self, token: H::Token<'_>, displaced: &mut Vec<H>) {
         self.scheduled.sweep(token, displaced);
+    }
+
+    /// Gives memory back after a flood. The host asks for it now and then, as when it selects.
+    #[inline]
+    pub fn relax(&mut self) {
+        self.ready.relax();
     }
 
     /// Step 1: how long the loop may sleep. `None` means until something wakes it.
@@ -133,9 +139,17 @@ impl<H: Handle> Agenda<H> {
     /// moment, and no more. Returns how many handles that are.
     #[inline]
     pub fn open_turn(&mut self) -> usize {
-        self.ready.relax();
         self.remaining = self.ready.len();
         self.remaining
+    }
+
+    /// Step 4, and step 5 for the first handle: that handle, and how many more there are.
+    #[inline(always)]
+    #[must_use]
+    pub fn open_turn_with_first(&mut self) -> Option<(H, usize)> {
+        let first = self.ready.pop()?;
+        self.remaining = self.ready.len();
+        Some((first, self.remaining))
     }
 
     /// Step 5: the next handle of the open turn, in the order in which they became ready.

@@ -21,7 +21,7 @@ impl<H> Ready<H> {
     }
 
     /// Puts a handle behind all others.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, handle: H) {
         self.ring.push_back(handle);
     }

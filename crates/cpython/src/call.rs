@@ -3,6 +3,7 @@
 use pyo3::types::PyAny;
 use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
 
+use crate::Outcome;
 use crate::exit::or_stay;
 
 unsafe extern "C-unwind" {
@@ -132,14 +133,22 @@ impl Builtin {
     ///
     /// What it raises.
     #[inline]
-    pub fn call<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn call<'py>(&self, py: Python<'py>) -> Outcome<Bound<'py, PyAny>> {
         let Some((function, this)) = self.direct else {
-            return call0(self.object.bind(py));
+            return Ok(call0(self.object.bind(py))?);
         };
         // SAFETY: the flags, which were compared, say that this is how it is called; its self
         // lives as long as the function.
         let result = unsafe { function(this, std::ptr::null_mut()) };
         // SAFETY: a new reference, or null with an exception set.
-        unsafe { Bound::from_owned_ptr_or_err(py, result) }
+        match unsafe { Bound::from_owned_ptr_or_opt(py, result) } {
+            Some(result) => Ok(result),
+            None => Err(fetch(py)),
+        }
     }
+}
+
+#[cold]
+fn fetch(py: Python<'_>) -> Box<PyErr> {
+    PyErr::fetch(py).into()
 }

@@ -16,6 +16,12 @@ unsafe extern "C-unwind" {
     ) -> ffi::PySendResult;
 }
 
+type Send = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *mut ffi::PyObject,
+    *mut *mut ffi::PyObject,
+) -> ffi::PySendResult;
+
 /// What a coroutine did with the control it was given.
 pub enum Sent<'py> {
     /// It yielded this and waits to be resumed.
@@ -35,8 +41,9 @@ pub fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Outcome<Sent<'py>> {
     let mut out = ptr::null_mut();
     // SAFETY: the address of a static object that lives for ever.
     let none = unsafe { ffi::Py_None() };
+    let send = sender(coroutine);
     // SAFETY: both objects are alive, and `out` receives a new reference or null.
-    let status = or_stay(|| unsafe { PyIter_Send(coroutine.as_ptr(), none, &mut out) });
+    let status = or_stay(|| unsafe { send(coroutine.as_ptr(), none, &mut out) });
     if status == ffi::PySendResult::PYGEN_ERROR {
         return Err(fetch(py));
     }
@@ -46,6 +53,22 @@ pub fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Outcome<Sent<'py>> {
         Ok(Sent::Yielded(value))
     } else {
         Ok(Sent::Returned(value))
+    }
+}
+
+/// What sends to this object: the slot of the type, where an `async def` made it.
+#[inline]
+fn sender(coroutine: &Bound<'_, PyAny>) -> Send {
+    if !is_native(coroutine) {
+        return PyIter_Send;
+    }
+    // SAFETY: a static type of the interpreter.
+    let methods = unsafe { ffi::PyCoro_Type.tp_as_async };
+    // SAFETY: coroutines are awaitable, so their type has this table.
+    match unsafe { (*methods).am_send } {
+        // SAFETY: the same convention; an interpreter that ends this thread may unwind through it.
+        Some(send) => unsafe { std::mem::transmute::<ffi::sendfunc, Send>(send) },
+        None => PyIter_Send,
     }
 }
 

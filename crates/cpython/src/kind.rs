@@ -316,11 +316,13 @@ pub fn allocate<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, K>> {
     let body = unsafe { object.cast::<u8>().add(size_of::<ffi::PyObject>()) };
     // SAFETY: the memory is the body of a dead object of this very type, which nobody can reach.
     unsafe { ptr::write_bytes(body, 0, rest) };
-    // SAFETY: the memory has the size of the type's objects; this sets head and references.
-    unsafe { ffi::PyObject_Init(object, type_object) };
+    // SAFETY: an object of a heap type owns a reference to its type; the head still names it.
+    unsafe { ffi::Py_INCREF(type_object.cast()) };
+    // SAFETY: the memory is an object again; this counts the one reference and tells tracemalloc.
+    unsafe { _Py_NewReference(object) };
     // SAFETY: the object was untracked when it died, and all its slots are valid.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
-    // SAFETY: `PyObject_Init` gave a reference.
+    // SAFETY: a new object has one reference, which is ours.
     let object = unsafe { Bound::<PyAny>::from_owned_ptr(py, object) };
     // SAFETY: it is of the kind's own type.
     Ok(unsafe { object.cast_into_unchecked() })
@@ -411,6 +413,10 @@ unsafe fn empty<K: Kind>(object: *mut ffi::PyObject) {
         // SAFETY: the object's type has a managed dict.
         unsafe { PyObject_ClearManagedDict(object) };
     }
+}
+
+unsafe extern "C" {
+    fn _Py_NewReference(object: *mut ffi::PyObject);
 }
 
 #[cfg(Py_3_13)]

@@ -13,6 +13,7 @@
 //! `Python<'py>` token proves that no other thread touches a Python object now.
 
 pub mod slot;
+pub mod thread;
 
 pub mod cell;
 

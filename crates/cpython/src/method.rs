@@ -17,62 +17,77 @@ use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 use crate::kind::Kind;
 
 /// The arguments of a call, borrowed from the caller.
+///
+/// They are kept as the vectorcall protocol passes them and taken apart when they are asked for,
+/// so that a call which looks at little pays for little.
+///
+/// Invariant: `args` points to `count` live objects and then one for each of `names`, which is null
+/// or a live tuple, and all of them outlive `'a`.
 #[derive(Clone, Copy)]
 pub struct Args<'a, 'py> {
-    positional: &'a [Bound<'py, PyAny>],
-    keywords: &'a [Bound<'py, PyAny>],
-    names: Option<&'a Bound<'py, PyTuple>>,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
+    borrowed: PhantomData<&'a Bound<'py, PyAny>>,
 }
 
 impl<'a, 'py> Args<'a, 'py> {
-    /// Builds them from what the vectorcall protocol passes.
+    /// Takes what the vectorcall protocol passes.
     ///
     /// # Safety
     ///
-    /// `args` points to `nargs` live objects and then one for each of `kwnames`, which is null or
-    /// points to a live tuple, and all of them outlive `'a`.
-    #[inline]
+    /// The invariant of the type holds; `nargs` is not negative.
+    #[inline(always)]
     unsafe fn new(
         args: *const *mut ffi::PyObject,
         nargs: ffi::Py_ssize_t,
-        kwnames: &'a *mut ffi::PyObject,
+        names: *mut ffi::PyObject,
     ) -> Self {
-        let count = nargs.unsigned_abs();
-        let positional: &'a [Bound<'py, PyAny>] = if count == 0 {
-            &[]
-        } else {
-            // SAFETY: `Bound` is one non-null pointer to a live object, borrowed here; nothing
-            // is ever dropped through a shared slice.
-            unsafe { std::slice::from_raw_parts(args.cast(), count) }
-        };
-        if kwnames.is_null() {
-            return Self { positional, keywords: &[], names: None };
-        }
-        // SAFETY: as above, for a pointer to a tuple.
-        let names = unsafe { &*ptr::from_ref(kwnames).cast::<Bound<'py, PyTuple>>() };
-        // SAFETY: the values of keywords stand behind the positional arguments.
-        let values = unsafe { args.add(count) };
-        // SAFETY: there is one for each name.
-        let keywords = unsafe { std::slice::from_raw_parts(values.cast(), names.len()) };
-        Self { positional, keywords, names: Some(names) }
+        Self { args, count: nargs.cast_unsigned(), names, borrowed: PhantomData }
     }
 
     /// The positional arguments.
-    #[inline]
+    #[inline(always)]
     pub fn positional(&self) -> &'a [Bound<'py, PyAny>] {
-        self.positional
+        if self.count == 0 {
+            return &[];
+        }
+        // SAFETY: `Bound` is one non-null pointer to a live object, borrowed here; nothing is ever
+        // dropped through a shared slice.
+        unsafe { std::slice::from_raw_parts(self.args.cast(), self.count) }
     }
 
     /// Whether there are keyword arguments.
-    #[inline]
+    #[inline(always)]
     pub fn has_keywords(&self) -> bool {
-        self.names.is_some_and(|names| !names.is_empty())
+        !self.names.is_null() && self.names_len() != 0
+    }
+
+    fn names_len(&self) -> usize {
+        self.names().map_or(0, PyTupleMethods::len)
+    }
+
+    fn names(&self) -> Option<&Bound<'py, PyTuple>> {
+        if self.names.is_null() {
+            return None;
+        }
+        // SAFETY: `Bound` is one non-null pointer, here to a live tuple; nothing is ever dropped
+        // through a shared reference.
+        Some(unsafe { &*ptr::from_ref(&self.names).cast::<Bound<'py, PyTuple>>() })
     }
 
     /// The names and values of the keyword arguments.
     pub fn keywords(&self) -> impl Iterator<Item = (Bound<'py, PyAny>, &'a Bound<'py, PyAny>)> {
-        let keywords = self.keywords;
-        self.names.into_iter().flat_map(|names| names.iter()).zip(keywords)
+        let values: &'a [Bound<'py, PyAny>] = match self.names_len() {
+            0 => &[],
+            count => {
+                // SAFETY: the values of keywords stand behind the positional arguments.
+                let values = unsafe { self.args.add(self.count) };
+                // SAFETY: there is one for each name.
+                unsafe { std::slice::from_raw_parts(values.cast(), count) }
+            }
+        };
+        self.names().cloned().into_iter().flat_map(|names| names.into_iter()).zip(values)
     }
 
     /// Puts the arguments in the order of `names`: positional ones first, at most
@@ -88,10 +103,10 @@ impl<'a, 'py> Args<'a, 'py> {
         max_positional: usize,
     ) -> PyResult<[Option<&'a Bound<'py, PyAny>>; N]> {
         let mut found = [None; N];
-        if self.positional.len() > max_positional {
-            return Err(too_many(function, max_positional, self.positional.len()));
+        if self.count > max_positional {
+            return Err(too_many(function, max_positional, self.count));
         }
-        for (place, argument) in found.iter_mut().zip(self.positional) {
+        for (place, argument) in found.iter_mut().zip(self.positional()) {
             *place = Some(argument);
         }
         for (name, value) in self.keywords() {
@@ -277,7 +292,7 @@ impl<K: 'static> Method<K> {
                 // SAFETY: a method descriptor checks the type of what it is called on.
                 let this = unsafe { borrow::<K>(py, &object) };
                 // SAFETY: these are the arguments of a vectorcall, alive until it returns.
-                let args = unsafe { Args::new(args, nargs, &kwnames) };
+                let args = unsafe { Args::new(args, nargs, kwnames) };
                 conjure::<F>()(this, args).map(Bound::into_ptr)
             })
         }
@@ -443,6 +458,8 @@ pub enum Iteration<'py> {
     Yield(Bound<'py, PyAny>),
     /// The end, with its value.
     Return(Bound<'py, PyAny>),
+    /// The end, with the value None.
+    End,
 }
 
 /// A slot of kind `K`, ready for a type's table.
@@ -618,11 +635,10 @@ impl<K: Kind> TypeSlot<K> {
                 let this = unsafe { borrow::<K>(py, &object) };
                 Ok(match conjure::<F>()(this)? {
                     Iteration::Yield(value) => value.into_ptr(),
+                    // An end without an exception means the value None.
+                    Iteration::End => ptr::null_mut(),
                     Iteration::Return(value) => {
-                        // An end without an exception means the value None.
-                        if !value.is_none() {
-                            crate::coroutine::stop_iteration(py, value);
-                        }
+                        crate::coroutine::stop_iteration(py, value);
                         ptr::null_mut()
                     }
                 })
@@ -651,6 +667,7 @@ impl<K: Kind> TypeSlot<K> {
                 Ok(match conjure::<F>()(this)? {
                     Iteration::Yield(value) => (ffi::PySendResult::PYGEN_NEXT, value.into_ptr()),
                     Iteration::Return(value) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+                    Iteration::End => (ffi::PySendResult::PYGEN_RETURN, py.None().into_ptr()),
                 })
             });
             // SAFETY: the interpreter passes a place for one pointer.

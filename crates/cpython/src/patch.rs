@@ -1,4 +1,4 @@
-//! Four functions of the interpreter that are given new bodies: `_asyncio.current_task` and its
+//! Five functions of the interpreter that are given new bodies: `_asyncio.current_task` and its
 //! kin.
 //!
 //! Up to CPython 3.13 the running task stands in a dict that every step would have to write, at a
@@ -26,19 +26,23 @@ pub enum Function {
     LeaveTask,
     /// `_asyncio._swap_current_task`.
     SwapCurrentTask,
+    /// `_asyncio._set_running_loop`.
+    SetRunningLoop,
 }
 
-type Body = unsafe extern "C" fn(
-    *mut ffi::PyObject,
-    *const *mut ffi::PyObject,
-    ffi::Py_ssize_t,
-    *mut ffi::PyObject,
-) -> *mut ffi::PyObject;
+/// The C function behind a builtin; the flags of its definition say which member is meant.
+#[derive(Clone, Copy)]
+struct Body(ffi::PyMethodDefPointer);
+
+// SAFETY: a pointer to a function, which never changes.
+unsafe impl Send for Body {}
+// SAFETY: as above.
+unsafe impl Sync for Body {}
 
 /// The most arguments that any of the functions takes.
 const MOST_ARGUMENTS: usize = 2;
 
-static ORIGINALS: [OnceLock<Body>; 4] = [const { OnceLock::new() }; 4];
+static ORIGINALS: [OnceLock<Body>; 5] = [const { OnceLock::new() }; 5];
 
 impl Function {
     /// Its name in the module `_asyncio`.
@@ -49,6 +53,15 @@ impl Function {
             Self::EnterTask => c"_enter_task",
             Self::LeaveTask => c"_leave_task",
             Self::SwapCurrentTask => c"_swap_current_task",
+            Self::SetRunningLoop => c"_set_running_loop",
+        }
+    }
+
+    /// How it takes its arguments.
+    const fn flags(self) -> c_int {
+        match self {
+            Self::SetRunningLoop => ffi::METH_O,
+            _ => ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         }
     }
 
@@ -73,7 +86,7 @@ fn definition(target: &Bound<'_, PyAny>, function: Function) -> Option<*mut ffi:
     let name = unsafe { CStr::from_ptr(name) };
     // SAFETY: a builtin function has a definition.
     let flags: c_int = unsafe { (*definition).ml_flags };
-    let fits = name == function.name() && flags == ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    let fits = name == function.name() && flags == function.flags();
     fits.then_some(definition)
 }
 
@@ -83,17 +96,18 @@ pub fn is_replaceable(target: &Bound<'_, PyAny>, function: Function) -> bool {
     definition(target, function).is_some()
 }
 
-/// Gives the builtin function `target` the body of `replacement`. Does nothing if it has a new body
-/// already or is not [replaceable](is_replaceable).
+/// Gives the builtin function `target` the body of `replacement`, which takes its arguments in the
+/// same way. Does nothing if it has a new body already or is not [replaceable](is_replaceable).
 pub fn replace_body(target: &Bound<'_, PyAny>, function: Function, replacement: Method<PyAny>) {
     let Some(definition) = definition(target, function) else {
         return;
     };
+    if replacement.0.ml_flags != function.flags() {
+        return;
+    }
     // SAFETY: a builtin function has a definition.
     let old = unsafe { (*definition).ml_meth };
-    // SAFETY: the flags, which were compared, say which member of the union is meant.
-    let old = unsafe { old.PyCFunctionFastWithKeywords };
-    if function.original().set(old).is_err() {
+    if function.original().set(Body(old)).is_err() {
         return;
     }
     // SAFETY: the definition is static, writable data of the extension module, and the GIL keeps
@@ -118,9 +132,18 @@ pub fn call_original<'py>(
     for (place, argument) in raw.iter_mut().zip(arguments) {
         *place = argument.as_ptr();
     }
-    let count = arguments.len().cast_signed();
-    // SAFETY: module and arguments are alive; the function has this very convention.
-    let result = unsafe { original(module.as_ptr(), raw.as_ptr(), count, std::ptr::null_mut()) };
+    let result = if function.flags() == ffi::METH_O {
+        // SAFETY: the flags, which were compared, say which member of the union is meant.
+        let body = unsafe { original.0.PyCFunction };
+        // SAFETY: module and argument are alive; the function has this very convention.
+        unsafe { body(module.as_ptr(), raw[0]) }
+    } else {
+        let count = arguments.len().cast_signed();
+        // SAFETY: as above.
+        let body = unsafe { original.0.PyCFunctionFastWithKeywords };
+        // SAFETY: module and arguments are alive; the function has this very convention.
+        unsafe { body(module.as_ptr(), raw.as_ptr(), count, std::ptr::null_mut()) }
+    };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(module.py(), result) }
 }

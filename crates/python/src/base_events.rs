@@ -92,7 +92,7 @@ impl EventLoop {
     /// In debug mode: the thread must be the loop's own.
     fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
         let thread = self.thread.get(py);
-        if thread != 0 && thread != this_thread(py)? {
+        if thread != 0 && thread != batonloop_cpython::thread::id(py) {
             return Err(PyRuntimeError::new_err(
                 "Non-thread-safe operation invoked on an event loop other than the current one",
             ));
@@ -118,10 +118,6 @@ fn is_native(attribute: &Bound<'_, PyAny>, own: &Bound<'_, PyType>) -> PyResult<
         return Ok(false);
     }
     attribute.getattr("__objclass__")?.cast::<PyType>()?.is_subclass(own.as_any())
-}
-
-fn this_thread(py: Python<'_>) -> PyResult<u64> {
-    names::GET_IDENT.get(py)?.call0()?.extract()
 }
 
 /// The stack of who calls, for a handle made in debug mode.
@@ -238,6 +234,20 @@ impl<'py> Call<'_, 'py> {
 }
 
 fn call_soon<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    if let ([callback, arguments @ ..], false) = (args.positional(), args.has_keywords())
+        && this.get().is_direct.get(this.py())
+        && !kind::is_exact::<Task>(callback)
+    {
+        let handle = events::new_plain_handle(this.as_any(), callback, arguments)?.into_any();
+        this.get().queue(handle.clone(), &events::RUN);
+        return Ok(handle);
+    }
+    call_soon_slowly(this, args)
+}
+
+/// With a context, in debug mode, or on a closed loop.
+#[cold]
+fn call_soon_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let ([], call) = take_apart("call_soon", [], args)?;
     let host = this.get();
@@ -359,7 +369,7 @@ fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
-#[inline]
+#[inline(always)]
 pub(crate) fn create_task<'py>(
     this: &PyLoop<'py>,
     args: Args<'_, 'py>,

@@ -87,6 +87,29 @@ fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
     PyBool::new(py, value).to_owned().into_any()
 }
 
+/// A new handle in the current context, of a loop that is not in debug mode.
+#[inline(always)]
+pub(crate) fn new_plain_handle<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    arguments: &[Bound<'py, PyAny>],
+) -> PyResult<Bound<'py, Handle>> {
+    let py = event_loop.py();
+    let handle = kind::allocate::<Handle>(py)?;
+    let fields = handle.fields();
+    fields.context.fill(context::copy_current(py)?);
+    fields.callback.fill(callback.clone());
+    match arguments {
+        [one] => fields.arguments.fill(one.clone()),
+        many => {
+            fields.arguments.fill(PyTuple::new(py, many)?.into_any());
+            fields.cancelled.fill(boolean(py, false));
+        }
+    }
+    fields.event_loop.fill(event_loop.clone());
+    Ok(handle)
+}
+
 /// A new handle.
 #[inline]
 pub(crate) fn new_handle<'py>(callback: Callback<'py>) -> PyResult<Bound<'py, Handle>> {

@@ -8,6 +8,7 @@ use pyo3::{Bound, PyResult, Python, intern};
 use crate::base_events;
 use crate::host::EventLoop;
 use crate::names;
+use crate::running;
 use crate::sleep;
 
 /// `create_task(coro, *, name=None, context=None)`.
@@ -16,7 +17,7 @@ fn create_task<'py>(
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = module.py();
-    let event_loop = names::running_loop(py)?;
+    let event_loop = running::get(py).map_err(|error| *error)?;
     if let Some(ours) = EventLoop::cast(&event_loop)
         && ours.get().has_own_create_task.get(py)
     {

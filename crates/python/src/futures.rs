@@ -6,10 +6,9 @@
 //! no callable, no handle and no call. Whoever looks at the callbacks from outside gets a callable
 //! in its place ([`present`]).
 
-use std::sync::OnceLock;
-
 use batonloop_core::{InvalidState, Stage};
 use batonloop_cpython::Outcome;
+use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::context;
 use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, Fields, Future, Task};
@@ -36,10 +35,16 @@ pub(crate) struct Waiter {
 }
 
 /// See [`Waiter`].
-pub(crate) static WAITER: OnceLock<Waiter> = OnceLock::new();
+pub(crate) static WAITER: GilCell<Option<&'static Waiter>> = GilCell::new(None);
 
-fn waiter() -> Outcome<&'static Waiter> {
-    WAITER.get().ok_or_else(|| PyRuntimeError::new_err("batonloop is not initialised").into())
+#[inline(always)]
+fn waiter(py: Python<'_>) -> Outcome<&'static Waiter> {
+    WAITER.get(py).ok_or_else(not_initialised)
+}
+
+#[cold]
+fn not_initialised() -> Box<PyErr> {
+    PyRuntimeError::new_err("batonloop is not initialised").into()
 }
 
 /// What a future is made of.
@@ -73,7 +78,7 @@ fn ensure_initialised(future: &PyFuture<'_>) -> PyResult<()> {
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn settle(future: &PyFuture<'_>, to: Stage) -> Outcome {
     let fields = future.fields();
     match stage(fields).settle(to) {
@@ -197,7 +202,7 @@ pub(crate) fn finish<'py>(future: &PyFuture<'py>, result: Bound<'py, PyAny>) -> 
 }
 
 /// `set_result()` of a pending future by a step that runs in the future's own loop.
-#[inline]
+#[inline(always)]
 pub(crate) fn finish_in<'py>(
     ours: &EventLoop,
     future: &PyFuture<'py>,
@@ -215,7 +220,7 @@ pub(crate) fn finish_in<'py>(
     };
     let context = fields.context0.take(py);
     if is_waiter(&first, context.as_ref()) {
-        ours.queue(first, waiter()?.verb);
+        ours.queue(first, waiter(py)?.verb);
         return Ok(());
     }
     schedule(future, first, context)
@@ -353,7 +358,7 @@ fn schedule<'py>(
         return schedule_politely(future, &event_loop, &callback, context.as_ref());
     };
     if is_waiter(&callback, context.as_ref()) {
-        ours.queue(callback, waiter()?.verb);
+        ours.queue(callback, waiter(py)?.verb);
         return Ok(());
     }
     let context = context.filter(|context| !context.is_none());
@@ -390,7 +395,7 @@ fn schedule_politely<'py>(
     if let Some(context) = task.fields().context.get(py) {
         keywords.set_item(intern!(py, "context"), context)?;
     }
-    let callable = (waiter()?.callable)(task)?;
+    let callable = (waiter(py)?.callable)(task)?;
     event_loop.call_method(call_soon, (callable, future), Some(&keywords))?;
     Ok(())
 }
@@ -416,7 +421,6 @@ fn cancelled_error(future: &PyFuture<'_>) -> PyErr {
 }
 
 /// `result()`.
-#[inline]
 pub(crate) fn result<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
     let fields = future.fields();
@@ -551,7 +555,7 @@ pub(crate) fn has_result(future: &PyFuture<'_>) -> bool {
 }
 
 /// Lets a task of ours wait for a pending future.
-#[inline]
+#[inline(always)]
 pub(crate) fn add_waiter<'py>(future: &PyFuture<'py>, task: &Bound<'py, Task>) -> Outcome {
     let fields = future.fields();
     if fields.callback0.is_empty() && fields.callbacks.is_empty() {
@@ -590,7 +594,7 @@ fn present<'py>(
     if is_waiter(callback, context)
         && let Some(task) = kind::cast::<Task>(callback)
     {
-        return (waiter().map_err(|error| *error)?.callable)(task);
+        return (waiter(callback.py()).map_err(|error| *error)?.callable)(task);
     }
     Ok(callback.clone())
 }
@@ -642,11 +646,11 @@ fn remove_done_callback<'py>(
 // ---------------------------------------------------------------------------------------------
 
 /// One step of an `await`: a pending future yields itself once, a done one returns.
-#[inline]
+#[inline(always)]
 pub(crate) fn iterate<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
     let fields = future.fields();
     if stage(fields).is_done() {
-        return result(future).map(Iteration::Return);
+        return ended(future);
     }
     ensure_initialised(future)?;
     if fields.blocking() {
@@ -654,6 +658,20 @@ pub(crate) fn iterate<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
     }
     fields.set_blocking(true);
     Ok(Iteration::Yield(future.as_any().clone()))
+}
+
+/// The last step: most results are None.
+#[inline(always)]
+fn ended<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
+    let fields = future.fields();
+    if has_result(future) && fields.result.holds(&none(future.py())) {
+        fields.set_log_traceback(false);
+        return Ok(Iteration::End);
+    }
+    Ok(match result(future)? {
+        value if value.is_none() => Iteration::End,
+        value => Iteration::Return(value),
+    })
 }
 
 /// What `await` drives: the future itself. A subclass, which may define `__next__`, gets an

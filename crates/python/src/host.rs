@@ -133,7 +133,7 @@ impl EventLoop {
     }
 
     /// Queues an entry for the next turn.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn queue(&self, object: Bound<'_, PyAny>, verb: &'static Verb) {
         let py = object.py();
         let entry = Entry { object: object.unbind(), verb };

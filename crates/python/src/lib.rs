@@ -1,7 +1,8 @@
 //! The Python host: the extension module `batonloop._batonloop`.
 //!
 //! The modules stand from the ground up; each imports only from those above it. [`names`] and
-//! [`exceptions`] are asyncio's own objects; [`host`] is what a loop queues; [`events`],
+//! [`exceptions`] are asyncio's own objects; [`host`] is what a loop queues, [`running`] which loop
+//! runs; [`events`],
 //! [`futures`], [`tasks`] and [`base_events`] carry the names of asyncio's files and hold what
 //! those hold.
 
@@ -10,6 +11,7 @@
 mod names;
 mod exceptions;
 mod host;
+mod running;
 mod events;
 mod futures;
 mod tasks;

@@ -1,6 +1,5 @@
 //! What we know by name of Python's own library: asyncio's exceptions, helpers and hooks.
 
-use batonloop_cpython::call::Builtin;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Py, PyResult, Python};
@@ -73,14 +72,6 @@ pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future")
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
-pub(crate) static GET_IDENT: Imported = Imported::new("_thread", "get_ident");
-
-/// The running loop of this thread, as `asyncio.get_running_loop()` gives it.
-#[inline]
-pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static FUNCTION: PyOnceLock<Builtin> = PyOnceLock::new();
-    FUNCTION.get_or_try_init(py, || GET_RUNNING_LOOP.get(py).map(Builtin::new))?.call(py)
-}
 
 static CREATE_TASK_METHOD: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 

@@ -45,7 +45,10 @@ fn iterate<'py>(sleep: &PySleep<'py>) -> PyResult<Iteration<'py>> {
         }
         SUSPENDED => {
             fields.set_stage(CLOSED);
-            Ok(Iteration::Return(fields.result.take(py).unwrap_or_else(none)))
+            Ok(match fields.result.take(py) {
+                Some(result) if !result.is_none() => Iteration::Return(result),
+                _ => Iteration::End,
+            })
         }
         _ => Err(reused()),
     }
@@ -68,6 +71,7 @@ fn send<'py>(sleep: &PySleep<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<
     }
     match iterate(sleep)? {
         Iteration::Yield(value) => Ok(value),
+        Iteration::End => Err(PyStopIteration::new_err(())),
         Iteration::Return(value) => {
             Err(PyErr::from_value(py.get_type::<PyStopIteration>().call1((value,))?))
         }

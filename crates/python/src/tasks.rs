@@ -4,10 +4,10 @@
 //! control and which tasks there are in [`known`].
 
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use batonloop_core::{Stage, TaskState};
 use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields, Future, Task};
 use batonloop_cpython::layout::TaskFields;
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
@@ -66,7 +66,7 @@ pub(crate) fn store(fields: &TaskFields, state: TaskState) {
 // ---------------------------------------------------------------------------------------------
 
 /// The number of the last task that was made without a name.
-static LAST_NAME_ID: AtomicU64 = AtomicU64::new(0);
+static LAST_NAME_ID: GilCell<u64> = GilCell::new(0);
 
 /// What a task is made of, besides its coroutine.
 #[derive(Default)]
@@ -173,7 +173,8 @@ fn checked_context(context: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 
 #[inline]
 fn take_name_id(py: Python<'_>, fields: &TaskFields) {
-    let id = LAST_NAME_ID.fetch_add(1, Ordering::Relaxed) + 1;
+    let id = LAST_NAME_ID.get(py) + 1;
+    LAST_NAME_ID.set(py, id);
     #[cfg(Py_3_14)]
     {
         // Those who read memory from outside expect an int here until the name is asked for.
@@ -200,7 +201,7 @@ fn is_running(task: &PyTask<'_>) -> PyResult<bool> {
 }
 
 /// A new task on `event_loop`, which is ours, may be queued on directly, and has no task factory.
-#[inline]
+#[inline(always)]
 pub(crate) fn new<'py>(
     event_loop: &Bound<'py, PyAny>,
     ours: &EventLoop,
@@ -215,7 +216,7 @@ pub(crate) fn new<'py>(
     fields.coro.fill(coroutine.clone());
     fields.set_log_destroy_pending(true);
     take_name_id(py, fields);
-    known::register(&task)?;
+    known::register_new(&task)?;
     ours.queue(task.as_any().clone(), &step::STEP);
     Ok(task)
 }
@@ -550,7 +551,7 @@ pub(crate) fn make_type<'py>(
         Some(base) => builder.build(&bases(py, &[future.as_any(), base])?),
         None => builder.build(&bases(py, &[future.as_any()])?),
     };
-    futures::WAITER.get_or_init(|| futures::Waiter { verb: &step::WAKE, callable: step::wakeup });
+    futures::WAITER.set(py, Some(&step::WAITER));
     made
 }
 

@@ -28,10 +28,15 @@ mod list {
     /// Puts a task that begins to live at the front.
     #[inline]
     pub fn link(task: &Bound<'_, Task>) {
-        let fields = task.fields();
-        if is_linked(fields) {
-            return;
+        if !is_linked(task.fields()) {
+            link_new(task);
         }
+    }
+
+    /// Puts a task at the front that was never in.
+    #[inline(always)]
+    pub fn link_new(task: &Bound<'_, Task>) {
+        let fields = task.fields();
         let first = HEAD.0.get();
         fields.next.set(first);
         fields.previous.set(ptr::null());
@@ -83,7 +88,7 @@ mod list {
 }
 
 #[cfg(not(Py_3_14))]
-pub use list::{all, link};
+pub use list::{all, link, link_new};
 
 /// Takes a task out of the list, if it is in.
 #[inline]

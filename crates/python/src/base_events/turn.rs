@@ -16,15 +16,17 @@ use std::time::Duration;
 
 use batonloop_core::Event;
 use batonloop_cpython::call;
+use batonloop_cpython::thread;
 use batonloop_sys::clock;
 use pyo3::types::{PyAnyMethods, PyFloat};
 use pyo3::{Bound, PyResult, Python, intern};
 
-use super::{PyLoop, this_thread};
+use super::PyLoop;
 use crate::events;
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Poller};
 use crate::names;
+use crate::running;
 
 /// How long busy turns may go on without a look at the descriptors, in ticks of the cycle counter:
 /// 25 to 100 microseconds.
@@ -61,9 +63,10 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
 
 fn set_up(this: &PyLoop<'_>) -> PyResult<()> {
     let py = this.py();
-    this.get().thread.set(py, this_thread(py)?);
+    this.get().thread.set(py, thread::id(py));
     this.call_method0(intern!(py, "_run_forever_setup"))?;
     names::SET_RUNNING_LOOP.get(py)?.call1((this,))?;
+    running::announce(this.as_any());
     Ok(())
 }
 
@@ -73,53 +76,61 @@ pub(super) fn once(this: &PyLoop<'_>) -> PyResult<()> {
 }
 
 /// One turn.
-#[inline]
+#[inline(always)]
 fn turn(this: &PyLoop<'_>, scratch: &mut Scratch) -> PyResult<()> {
     let py = this.py();
     let host = this.get();
     let ticks = clock::ticks();
     let is_due = ticks.wrapping_sub(host.polled.get(py)) > host.poll_interval.get(py);
     let opened = host.agenda.with(py, |agenda| {
-        let nothing_else = !is_due && agenda.ready_len() != 0 && agenda.next_due().is_none();
-        nothing_else.then(|| agenda.open_turn())
+        if is_due || agenda.next_due().is_some() { None } else { agenda.open_turn_with_first() }
     });
-    let count = match opened {
-        Some(count) => count,
+    let opened = match opened {
+        Some(opened) => Some(opened),
         None => look_around(this, scratch, ticks, is_due)?,
     };
+    let Some((mut entry, mut more)) = opened else {
+        return Ok(());
+    };
     if host.debug.get(py) {
-        return run_watched(this);
+        return run_watched(this, entry);
     }
-    for _ in 0..count {
-        let Some(entry) = host.agenda.with(py, |agenda| agenda.next_handle()) else {
-            break;
-        };
+    loop {
         (entry.verb.run)(entry.object.into_bound(py), host).map_err(|error| *error)?;
+        if more == 0 {
+            return Ok(());
+        }
+        more -= 1;
+        match host.agenda.with(py, |agenda| agenda.next_handle()) {
+            Some(next) => entry = next,
+            // The loop was closed, or somebody runs it inside its own turn.
+            None => return Ok(()),
+        }
     }
-    Ok(())
 }
 
-/// Steps 0 to 4, for a turn that is not all made of what is ready. Returns how many handles it
-/// will run.
+/// Steps 0 to 4, for a turn that is not all made of what is ready. Returns its first handle and how
+/// many more it will run.
 #[inline(never)]
 fn look_around(
     this: &PyLoop<'_>,
     scratch: &mut Scratch,
     ticks: u64,
     is_due: bool,
-) -> PyResult<usize> {
+) -> PyResult<Option<(Entry, usize)>> {
     let py = this.py();
     let host = this.get();
     let idle = host.agenda.with(py, |agenda| agenda.ready_len() == 0);
     if idle || is_due {
         host.polled.set(py, ticks);
+        host.agenda.with(py, batonloop_core::Agenda::relax);
         poll(this, scratch, idle)?;
     }
     let scheduled = host.agenda.with(py, |agenda| agenda.next_due().is_some());
     if scheduled || !scratch.events.is_empty() {
         gather(this, scratch)?;
     }
-    Ok(host.agenda.with(py, |agenda| agenda.open_turn()))
+    Ok(host.agenda.with(py, |agenda| agenda.open_turn_with_first()))
 }
 
 /// Steps 0 to 2: asks the kernel, and sleeps if nothing is ready.
@@ -238,10 +249,11 @@ fn release(py: Python<'_>, scratch: &mut Scratch) {
 
 /// Step 5 in debug mode: who takes long is named.
 #[cold]
-fn run_watched(this: &PyLoop<'_>) -> PyResult<()> {
+fn run_watched(this: &PyLoop<'_>, first: Entry) -> PyResult<()> {
     let py = this.py();
     let host = this.get();
-    while let Some(entry) = host.agenda.with(py, |agenda| agenda.next_handle()) {
+    let mut next = Some(first);
+    while let Some(entry) = next {
         let object = entry.object.into_bound(py);
         let before = host.now(this)?;
         host.current_handle.slot(py).set(object.clone());
@@ -253,6 +265,7 @@ fn run_watched(this: &PyLoop<'_>) -> PyResult<()> {
             let described = (entry.verb.describe)(&object)?;
             warn_slow(py, &described, took)?;
         }
+        next = host.agenda.with(py, |agenda| agenda.next_handle());
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ impl FutureIter {
         }
         match outcome? {
             Iteration::Yield(value) => Ok(value),
-            Iteration::Return(value) if value.is_none() => Err(PyStopIteration::new_err(())),
+            Iteration::End => Err(PyStopIteration::new_err(())),
             Iteration::Return(value) => {
                 Err(PyErr::from_value(py.get_type::<PyStopIteration>().call1((value,))?))
             }

@@ -251,6 +251,16 @@ pub(crate) fn register(task: &PyTask<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// The same, for a task that was just allocated.
+#[inline(always)]
+pub(crate) fn register_new(task: &PyTask<'_>) -> PyResult<()> {
+    #[cfg(not(Py_3_14))]
+    kind::known::link_new(task);
+    #[cfg(Py_3_14)]
+    register(task)?;
+    Ok(())
+}
+
 /// A task is finished: it need not be found any more.
 #[inline]
 pub(crate) fn forget(task: &PyTask<'_>) {

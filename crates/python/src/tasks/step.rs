@@ -15,13 +15,13 @@ use pyo3::{Bound, PyErr, PyResult, intern};
 use super::{PyTask, cancel_awaited, known, load, store};
 use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
-use crate::futures;
+use crate::futures::{self, Waiter};
 use crate::host::{EventLoop, Verb};
 
 /// A task that has a step to make: its first, or one after a bare yield.
 pub(crate) static STEP: Verb = Verb {
     name: "step",
-    run: run_step,
+    run,
     is_cancelled: |_| false,
     describe: |object| Ok(object.repr()?.into_any()),
 };
@@ -29,35 +29,30 @@ pub(crate) static STEP: Verb = Verb {
 /// A task whose awaited future is done.
 pub(crate) static WAKE: Verb = Verb {
     name: "wake",
-    run: run_wake,
+    run,
     is_cancelled: |_| false,
     describe: |object| Ok(object.repr()?.into_any()),
 };
 
-fn run_step(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
-    run(&object, event_loop, false)
-}
+/// What a task that waits is to a future.
+pub(crate) static WAITER: Waiter = Waiter { verb: &WAKE, callable: wakeup };
 
-fn run_wake(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
-    run(&object, event_loop, true)
-}
-
-/// Gives control to a task whose turn has come.
-#[inline(always)]
-fn run(object: &Bound<'_, PyAny>, event_loop: &EventLoop, woken: bool) -> Outcome {
-    let Some(task) = kind::cast_exact::<Task>(object).or_else(|| kind::cast::<Task>(object)) else {
+/// Gives control to a task whose turn has come. One that was woken brings along what it awaited.
+fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
+    let Some(task) = kind::cast_exact::<Task>(&object).or_else(|| kind::cast::<Task>(&object))
+    else {
         return Ok(());
     };
     let Some(context) = task.fields().context.get(object.py()) else {
         return Ok(());
     };
     let outcome = context::enter(&context, |py| {
-        let arrived = if woken { arrival(task)? } else { None };
+        let arrived = arrival(task)?;
         if !known::keeps_current(py) {
             return step(task, arrived, Some(event_loop));
         }
         known::enter_loop(task, event_loop)?;
-        let outcome = advance(task, arrived, Some(event_loop));
+        let outcome = advance_here(task, arrived, Some(event_loop));
         outcome.and(known::leave_loop(task, event_loop))
     });
     match outcome {
@@ -123,8 +118,23 @@ pub(crate) fn step<'py>(
 }
 
 /// A step of a task that is current.
-#[inline]
 fn advance<'py>(
+    task: &PyTask<'py>,
+    arrived: Option<Bound<'py, PyAny>>,
+    ours: Option<&EventLoop>,
+) -> Outcome {
+    if let Some(awaited) = task.fields().fut_waiter.get(task.py())
+        && task.fields().future().state() == 0
+    {
+        task.fields().fut_waiter.clear(task.py());
+        known::awaits_no_more(task, &awaited)?;
+    }
+    advance_here(task, arrived, ours)
+}
+
+/// The same for a task that awaits nothing, compiled into the place of the call.
+#[inline(always)]
+fn advance_here<'py>(
     task: &PyTask<'py>,
     arrived: Option<Bound<'py, PyAny>>,
     ours: Option<&EventLoop>,
@@ -134,20 +144,30 @@ fn advance<'py>(
     if fields.future().state() != 0 {
         return Err(already_done(task, arrived.as_ref()).into());
     }
-    if !fields.fut_waiter.is_empty()
-        && let Some(awaited) = fields.fut_waiter.take(py)
-    {
-        known::awaits_no_more(task, &awaited)?;
-    }
     let Some(coroutine) = fields.coro.get(py) else {
         return Err(PyRuntimeError::new_err("uninitialized Task object").into());
     };
+    if arrived.is_some() || fields.must_cancel() {
+        return advance_with(task, &coroutine, arrived, ours);
+    }
     // Nothing arrives and nothing is owed: what `TaskState::begin` answers then is known.
-    let sent = if arrived.is_none() && !fields.must_cancel() {
-        coroutine::send(&coroutine)
-    } else {
-        resume(task, &coroutine, arrived)
-    };
+    obey(task, coroutine::send(&coroutine), ours)
+}
+
+/// A step that an exception begins.
+#[cold]
+fn advance_with<'py>(
+    task: &PyTask<'py>,
+    coroutine: &Bound<'py, PyAny>,
+    arrived: Option<Bound<'py, PyAny>>,
+    ours: Option<&EventLoop>,
+) -> Outcome {
+    obey(task, resume(task, coroutine, arrived), ours)
+}
+
+/// Does what the coroutine wants.
+#[inline(always)]
+fn obey<'py>(task: &PyTask<'py>, sent: Outcome<Sent<'py>>, ours: Option<&EventLoop>) -> Outcome {
     match sent {
         Ok(Sent::Yielded(awaited)) => wait(task, awaited, ours),
         Ok(Sent::Returned(result)) => finish(task, result, ours),
@@ -156,7 +176,6 @@ fn advance<'py>(
 }
 
 /// Resumes a coroutine to which an exception goes.
-#[cold]
 fn resume<'py>(
     task: &PyTask<'py>,
     coroutine: &Bound<'py, PyAny>,
@@ -203,7 +222,7 @@ fn already_done(task: &PyTask<'_>, arrived: Option<&Bound<'_, PyAny>>) -> PyErr 
 // The coroutine is finished
 // ---------------------------------------------------------------------------------------------
 
-#[inline]
+#[inline(always)]
 fn finish<'py>(task: &PyTask<'py>, result: Bound<'py, PyAny>, ours: Option<&EventLoop>) -> Outcome {
     known::forget(task);
     if task.fields().must_cancel() {
@@ -262,7 +281,7 @@ fn fail(task: &PyTask<'_>, error: PyErr) -> Outcome {
 // ---------------------------------------------------------------------------------------------
 
 /// Obeys what the coroutine yielded.
-#[inline]
+#[inline(always)]
 fn wait<'py>(task: &PyTask<'py>, awaited: Bound<'py, PyAny>, ours: Option<&EventLoop>) -> Outcome {
     if awaited.is_none() {
         return match ours {
@@ -298,7 +317,7 @@ fn refusal(task: &PyTask<'_>, future: &Bound<'_, Future>) -> Option<Stray> {
 }
 
 /// Begins to wait for a future or task of ours.
-#[inline]
+#[inline(always)]
 fn wait_for_ours<'py>(
     task: &PyTask<'py>,
     future: &Bound<'py, Future>,
@@ -320,7 +339,7 @@ fn wait_for_ours<'py>(
 }
 
 /// Remembers what is awaited; an owed cancellation goes there.
-#[inline]
+#[inline(always)]
 fn settle_wait<'py>(task: &PyTask<'py>, awaited: Bound<'py, PyAny>) -> Outcome {
     let fields = task.fields();
     if !fields.must_cancel() {

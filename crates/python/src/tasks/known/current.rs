@@ -8,15 +8,17 @@ use pyo3::{Bound, PyResult, Python};
 use super::{cannot_enter, cannot_leave};
 use crate::host::EventLoop;
 use crate::names;
+use crate::running;
 
 /// Gives the functions their new bodies; whether that could be done.
 pub(super) fn replace_bodies(py: Python<'_>) -> PyResult<bool> {
     let module = py.import("_asyncio")?;
-    let methods: [(Function, Method<PyAny>); 4] = [
+    let methods: [(Function, Method<PyAny>); 5] = [
         (Function::CurrentTask, Method::args(c"current_task", c"", current_task)),
         (Function::EnterTask, Method::args(c"_enter_task", c"", enter_task)),
         (Function::LeaveTask, Method::args(c"_leave_task", c"", leave_task)),
         (Function::SwapCurrentTask, Method::args(c"_swap_current_task", c"", swap_current_task)),
+        (Function::SetRunningLoop, Method::one_arg(c"_set_running_loop", c"", set_running_loop)),
     ];
     let mut targets = Vec::new();
     for (function, method) in methods {
@@ -29,6 +31,7 @@ pub(super) fn replace_bodies(py: Python<'_>) -> PyResult<bool> {
     for (target, function, method) in targets {
         patch::replace_body(&target, function, method);
     }
+    running::trust(py);
     Ok(true)
 }
 
@@ -64,12 +67,21 @@ pub(crate) fn current_task<'py>(
     let [event_loop] = args.parse("current_task", ["loop"], 1)?;
     let event_loop = match event_loop.filter(|event_loop| !event_loop.is_none()) {
         Some(event_loop) => event_loop.clone(),
-        None => names::running_loop(py)?,
+        None => running::get(py).map_err(|error| *error)?,
     };
     match current_of_ours(&event_loop)? {
         Some(task) => Ok(task),
         None => patch::call_original(module, Function::CurrentTask, &[&event_loop]),
     }
+}
+
+/// `_set_running_loop(loop)`.
+fn set_running_loop<'py>(
+    module: &Bound<'py, PyAny>,
+    event_loop: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    running::forget(module.py());
+    patch::call_original(module, Function::SetRunningLoop, &[event_loop])
 }
 
 /// The two arguments that the others take.
