@@ -5,6 +5,7 @@ A native module that is careless here crashes when the interpreter is half gone.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
@@ -103,6 +104,86 @@ def test_a_loop_that_still_runs_in_a_daemon_thread(world: World, run_program: An
         """
     )
     assert (done.out, done.status) == ("end\n", 0), done.err
+
+
+BUSY = {
+    "with Python callbacks": """
+        def again():
+            loop.call_soon(again)
+        """,
+    "with builtin callbacks": """
+        adding = functools.partial(loop.call_soon)
+        again = functools.partial(adding)
+        again.__setstate__((adding, (again,), {}, {}))
+        """,
+    "with timers on a clock in Python": """
+        class Loop(type(loop)):
+            def time(self):
+                for _ in range(1000):
+                    pass
+                return super().time()
+
+        loop = Loop()
+
+        def again():
+            loop.call_later(0, again)
+        """,
+    "throwing exceptions in": """
+        async def catch():
+            while True:
+                future = loop.create_future()
+                loop.call_soon(future.set_exception, ValueError())
+                try:
+                    await future
+                except ValueError:
+                    for _ in range(10_000):
+                        pass
+
+        again = functools.partial(loop.create_task, catch())
+        """,
+    "reporting exceptions": """
+        loop.set_exception_handler(lambda loop, context: [None for _ in range(1000)])
+
+        def again():
+            loop.call_soon(again)
+            raise ValueError
+        """,
+    "of a task on asyncio's own loop": """
+        loop = asyncio.SelectorEventLoop()
+
+        async def spin():
+            while True:
+                for _ in range(1000):
+                    pass
+                await asyncio.sleep(0)
+
+        def again():
+            loop.create_task(spin())
+        """,
+}
+
+
+@pytest.mark.parametrize("kind", BUSY)
+def test_a_daemon_thread_that_is_busy_when_the_program_ends(
+    world: World, run_program: Any, kind: str
+) -> None:
+    # Up to 3.13 the interpreter ends such a thread in the middle of whatever it calls, by unwinding
+    # its stack.
+    for _ in range(3):
+        done = run_program(
+            "import asyncio, functools, threading, time\n"
+            "loop = asyncio.new_event_loop()\n"
+            + textwrap.dedent(BUSY[kind])
+            + textwrap.dedent(
+                """
+                loop.call_soon(again)
+                threading.Thread(target=loop.run_forever, daemon=True).start()
+                time.sleep(0.05)
+                print("end")
+                """
+            )
+        )
+        assert (done.out, done.status) == ("end\n", 0), done.err
 
 
 @pytest.mark.slow

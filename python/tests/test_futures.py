@@ -464,3 +464,26 @@ def drain(future: Any) -> None:
     """Look at the exception, so that nobody reports it."""
     if not future.cancelled():
         future.exception()
+
+
+@pytest.mark.parametrize("how", ["await", "result", "task"])
+def test_an_exception_that_refuses_attributes_comes_out_all_the_same(
+    world: Any, loop: Any, how: str
+) -> None:
+    class Frozen(Exception):
+        def __setattr__(self, name: str, value: Any) -> None:
+            raise AttributeError(f"cannot assign to {name}")
+
+    async def fail() -> None:
+        raise Frozen("cold")
+
+    async def main() -> Any:
+        if how == "task":
+            return await world.Task(fail(), loop=loop)
+        future = world.Future(loop=loop)
+        future.set_exception(Frozen("cold"))
+        return await future if how == "await" else future.result()
+
+    error = raised(lambda: loop.run_until_complete(main()))
+    assert (type(error), str(error)) == (Frozen, "cold")
+    assert error.__traceback__ is not None

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import warnings
 import weakref
 from collections.abc import Callable
@@ -547,3 +548,90 @@ def test_a_weak_references_callback_may_use_the_loop(world: World, loop: Any) ->
     assert ref() is None
     world.turn(loop)
     assert seen == ["gone"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter's list, its behaviour")
+def test_who_looks_at_all_tasks_while_a_task_dies_does_not_get_it(world: World, loop: Any) -> None:
+    # A subclass drops its own slots before its base learns of the death.
+    met: list[Any] = []
+
+    class Looker:
+        def __del__(self) -> None:
+            met.extend(asyncio.all_tasks(loop))
+
+    class Slotted(world.Task):  # type: ignore[name-defined,misc]
+        __slots__ = ("looker",)
+
+        def __del__(self) -> None:
+            pass
+
+    async def wait() -> None:
+        await loop.create_future()
+
+    for _ in range(50):
+        task = Slotted(wait(), loop=loop)
+        task._log_destroy_pending = False
+        task.looker = Looker()
+        world.turn(loop)
+        waiter = task._fut_waiter
+        waiter.remove_done_callback(waiter._callbacks[0][0])
+        del waiter, task
+        gc.collect()
+    assert met == []
+
+
+@pytest.mark.parametrize("link", ["a handle", "a timer"])
+def test_a_chain_of_handles_of_any_length_is_let_go(world: World, loop: Any, link: str) -> None:
+    last: Any = None
+    for _ in range(300_000):
+        if link == "a handle":
+            last = loop.call_soon(str, last)
+        else:
+            last = loop.call_later(3600, str, last)
+    refs = [weakref.ref(last)]
+    loop.close()
+    del last
+    gc.collect()
+    assert refs[0]() is None
+
+
+@pytest.mark.parametrize("link", ["a future", "a task"])
+def test_a_chain_of_futures_of_any_length_is_let_go(world: World, loop: Any, link: str) -> None:
+    if not world.is_ours:
+        pytest.skip("asyncio's own futures overflow the stack here")
+
+    async def keep(value: Any) -> Any:
+        return value
+
+    last: Any = None
+    for _ in range(300_000):
+        if link == "a task":
+            following = loop.create_task(keep(last))
+            world.turn(loop)
+        else:
+            following = loop.create_future()
+            following.set_result(last)
+        last = following
+    del following
+    ref = weakref.ref(last)
+    del last
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_finalizer_may_revive_what_waits_for_its_death(world: World, loop: Any) -> None:
+    # Far down a chain that is let go, a failed future is reported, and the report is kept.
+    reports: list[Any] = []
+    loop.set_exception_handler(lambda loop, context: reports.append(context["future"]))
+    last = loop.create_future()
+    last.set_exception(ValueError("deep down"))
+    for _ in range(500):
+        following = loop.create_future()
+        following.set_result(last)
+        last = following
+    del following, last
+    gc.collect()
+    [revived] = reports
+    assert gc.is_tracked(revived)
+    with pytest.raises(ValueError, match="deep down"):
+        revived.result()

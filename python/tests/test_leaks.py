@@ -301,3 +301,24 @@ def test_debug_mode_leaves_nothing(world: World, loop: Any) -> None:
     loop.set_debug(True)
     loop.slow_callback_duration = 100.0
     check_flat(batch, CREATIONS // 4)
+
+
+def test_a_loop_of_asyncio_that_runs_our_tasks_keeps_nothing(world: World) -> None:
+    loop = asyncio.SelectorEventLoop()
+
+    async def catch(future: Any) -> Any:
+        try:
+            await future
+        except ValueError:
+            return bytearray(10_000)
+
+    async def main() -> None:
+        for _ in range(BATCH):
+            future = world.Future(loop=loop)
+            task = world.Task(catch(future), loop=loop)
+            await asyncio.sleep(0)
+            future.set_exception(ValueError())
+            await task
+
+    check_flat(lambda: loop.run_until_complete(main()), CREATIONS // 10)
+    loop.close()

@@ -1037,3 +1037,24 @@ def test_debug_mode_changes_no_outcome(world: Any, either_loop: Any) -> None:
         "Python",
         "Python",
     ]
+
+
+def test_the_interpreters_method_called_unbound_wakes_a_task_of_a_subclass(
+    world: Any, loop: Any
+) -> None:
+    class Derived(world.Task):  # type: ignore[name-defined,misc]
+        pass
+
+    async def wait(future: Any) -> Any:
+        return await future
+
+    async def main() -> Any:
+        future = loop.create_future()
+        if not isinstance(future, C_FUTURE) or type(future).__mro__[-2] is not C_FUTURE:
+            return "not laid out as the interpreter's"
+        task = Derived(wait(future), loop=loop)
+        await asyncio.sleep(0)
+        C_FUTURE.set_result(future, "woken")
+        return await task
+
+    assert loop.run_until_complete(main()) in ("woken", "not laid out as the interpreter's")

@@ -4,19 +4,6 @@ use pyo3::types::PyAny;
 use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
 
 use crate::Outcome;
-use crate::exit::or_stay;
-
-unsafe extern "C-unwind" {
-    fn PyObject_CallNoArgs(callable: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    fn PyObject_CallOneArg(
-        callable: *mut ffi::PyObject,
-        argument: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
-    fn PyObject_CallObject(
-        callable: *mut ffi::PyObject,
-        arguments: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
-}
 
 /// Calls `callable()`.
 ///
@@ -26,7 +13,7 @@ unsafe extern "C-unwind" {
 #[inline]
 pub fn call0<'py>(callable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the callable is alive.
-    let result = or_stay(|| unsafe { PyObject_CallNoArgs(callable.as_ptr()) });
+    let result = unsafe { ffi::PyObject_CallNoArgs(callable.as_ptr()) };
     // SAFETY: the call gave a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
 }
@@ -42,7 +29,7 @@ pub fn call1<'py>(
     argument: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: both are alive.
-    let result = or_stay(|| unsafe { PyObject_CallOneArg(callable.as_ptr(), argument.as_ptr()) });
+    let result = unsafe { ffi::PyObject_CallOneArg(callable.as_ptr(), argument.as_ptr()) };
     // SAFETY: the call gave a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
 }
@@ -58,7 +45,7 @@ pub fn call_tuple<'py>(
     arguments: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: both are alive; the callee checks that the arguments are a tuple.
-    let result = or_stay(|| unsafe { PyObject_CallObject(callable.as_ptr(), arguments.as_ptr()) });
+    let result = unsafe { ffi::PyObject_CallObject(callable.as_ptr(), arguments.as_ptr()) };
     // SAFETY: the call gave a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
 }

@@ -2,25 +2,11 @@
 
 use std::ptr;
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyErr, Python, ffi, intern};
 
 use crate::Outcome;
-use crate::exit::or_stay;
-
-unsafe extern "C-unwind" {
-    fn PyIter_Send(
-        iter: *mut ffi::PyObject,
-        value: *mut ffi::PyObject,
-        result: *mut *mut ffi::PyObject,
-    ) -> ffi::PySendResult;
-}
-
-type Send = unsafe extern "C-unwind" fn(
-    *mut ffi::PyObject,
-    *mut ffi::PyObject,
-    *mut *mut ffi::PyObject,
-) -> ffi::PySendResult;
 
 /// What a coroutine did with the control it was given.
 pub enum Sent<'py> {
@@ -43,7 +29,7 @@ pub fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Outcome<Sent<'py>> {
     let none = unsafe { ffi::Py_None() };
     let send = sender(coroutine);
     // SAFETY: both objects are alive, and `out` receives a new reference or null.
-    let status = or_stay(|| unsafe { send(coroutine.as_ptr(), none, &mut out) });
+    let status = unsafe { send(coroutine.as_ptr(), none, &mut out) };
     if status == ffi::PySendResult::PYGEN_ERROR {
         return Err(fetch(py));
     }
@@ -58,18 +44,14 @@ pub fn send<'py>(coroutine: &Bound<'py, PyAny>) -> Outcome<Sent<'py>> {
 
 /// What sends to this object: the slot of the type, where an `async def` made it.
 #[inline]
-fn sender(coroutine: &Bound<'_, PyAny>) -> Send {
+fn sender(coroutine: &Bound<'_, PyAny>) -> ffi::sendfunc {
     if !is_native(coroutine) {
-        return PyIter_Send;
+        return ffi::PyIter_Send;
     }
     // SAFETY: a static type of the interpreter.
     let methods = unsafe { ffi::PyCoro_Type.tp_as_async };
     // SAFETY: coroutines are awaitable, so their type has this table.
-    match unsafe { (*methods).am_send } {
-        // SAFETY: the same convention; an interpreter that ends this thread may unwind through it.
-        Some(send) => unsafe { std::mem::transmute::<ffi::sendfunc, Send>(send) },
-        None => PyIter_Send,
-    }
+    unsafe { (*methods).am_send }.unwrap_or(ffi::PyIter_Send)
 }
 
 #[cold]
@@ -127,10 +109,33 @@ pub fn exception_of<'py>(error: PyErr, py: Python<'py>) -> Bound<'py, PyAny> {
     let traceback = error.traceback(py);
     let exception = error.into_value(py).into_bound(py).into_any();
     if let Some(traceback) = traceback {
-        // An exception takes any traceback.
-        let _ = exception.setattr(intern!(py, "__traceback__"), traceback);
+        set_traceback(&exception, traceback.as_any());
     }
     exception
+}
+
+/// The traceback of an exception, or None; whatever its class makes of attributes.
+pub fn traceback_of<'py>(exception: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let py = exception.py();
+    if !exception.is_instance_of::<PyBaseException>() {
+        return py.None().into_bound(py);
+    }
+    // SAFETY: it is an exception.
+    let traceback = unsafe { ffi::PyException_GetTraceback(exception.as_ptr()) };
+    // SAFETY: a new reference, or null for none.
+    let traceback = unsafe { Bound::from_owned_ptr_or_opt(py, traceback) };
+    traceback.unwrap_or_else(|| py.None().into_bound(py))
+}
+
+/// Gives an exception a traceback, or None; whatever its class makes of attributes.
+pub fn set_traceback(exception: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
+    if !exception.is_instance_of::<PyBaseException>() {
+        return;
+    }
+    // SAFETY: it is an exception; the call refuses what is no traceback.
+    if unsafe { ffi::PyException_SetTraceback(exception.as_ptr(), traceback.as_ptr()) } < 0 {
+        drop(PyErr::fetch(exception.py()));
+    }
 }
 
 /// Raises `exception` and takes it back as an error: what a `raise` statement does to an exception,

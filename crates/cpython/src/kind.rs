@@ -353,15 +353,107 @@ pub(crate) unsafe extern "C" fn tp_new<K: Kind>(
     }
 }
 
+/// How many objects may die inside each other's death before the next one has to wait: a chain of
+/// any length dies in a stack of this depth.
+const DEEPEST_DEATH: usize = 50;
+
+/// Those who wait, and how deep all threads together are.
+struct Dying {
+    depth: Cell<usize>,
+    waiting: UnsafeCell<Vec<*mut ffi::PyObject>>,
+    /// Whether somebody further out will look after those who wait.
+    is_cared_for: Cell<bool>,
+}
+
+// SAFETY: read and written with the GIL held only.
+unsafe impl Sync for Dying {}
+
+impl Dying {
+    /// Whether `object`, which is of one of our own types, has to wait.
+    #[inline(always)]
+    fn delays(&self, object: *mut ffi::PyObject) -> bool {
+        self.depth.get() >= DEEPEST_DEATH && self.keep(object)
+    }
+
+    #[cold]
+    fn keep(&self, object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the object is collected by cycles, tracked or not; nobody visits it from now on.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+        // SAFETY: the GIL is held and nothing else borrows the list while this line runs.
+        let waiting = unsafe { &mut *self.waiting.get() };
+        waiting.push(object);
+        true
+    }
+
+    /// Lets those die who wait.
+    #[cold]
+    fn bury(&self) {
+        if self.is_cared_for.replace(true) {
+            return;
+        }
+        loop {
+            // SAFETY: the GIL is held and nothing else borrows the list while this line runs.
+            let next = unsafe { &mut *self.waiting.get() }.pop();
+            let Some(object) = next else {
+                break;
+            };
+            // SAFETY: the object was untracked when it began to wait; a finalizer may revive it.
+            unsafe { ffi::PyObject_GC_Track(object.cast()) };
+            // SAFETY: the object waits for just this: it is dead, of one of our own types, and its
+            // type lives as long as it does.
+            unsafe { _Py_Dealloc(object) };
+        }
+        self.is_cared_for.set(false);
+    }
+
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        // SAFETY: the GIL is held and nothing else borrows the list while this line runs.
+        unsafe { &*self.waiting.get() }.is_empty()
+    }
+}
+
+static DYING: Dying = Dying {
+    depth: Cell::new(0),
+    waiting: UnsafeCell::new(Vec::new()),
+    is_cared_for: Cell::new(false),
+};
+
 /// `tp_dealloc`.
 pub(crate) unsafe extern "C" fn tp_dealloc<K: Kind>(object: *mut ffi::PyObject) {
+    // SAFETY: the object's type is alive as long as the object is.
+    let type_object = unsafe { ffi::Py_TYPE(object) };
+    if type_object != K::shared().type_object.get() {
+        // The death began in a subclass, which has its own measures and does not wait for ours.
+        // SAFETY: the interpreter passes a dead object of this type.
+        return unsafe { die::<K, false>(object) };
+    }
+    if DYING.delays(object) {
+        return;
+    }
+    DYING.depth.set(DYING.depth.get() + 1);
+    // SAFETY: as above; its type was compared.
+    unsafe { die::<K, true>(object) };
+    DYING.depth.set(DYING.depth.get() - 1);
+    if !DYING.is_empty() {
+        DYING.bury();
+    }
+}
+
+/// The death itself.
+///
+/// # Safety
+///
+/// The object is of kind `K`, of its own type if `EXACT`; nobody holds a reference to it; the GIL
+/// is held.
+#[inline(always)]
+unsafe fn die<K: Kind, const EXACT: bool>(object: *mut ffi::PyObject) {
     let shared = K::shared();
     // SAFETY: the object is laid out as `Fields`; nobody else can reach it.
     let fields = unsafe { &*object.cast::<K::Fields>() };
     // SAFETY: the object's type is alive until the last line.
     let type_object = unsafe { ffi::Py_TYPE(object) };
-    let exact = type_object == shared.type_object.get();
-    if !exact || K::needs_finalizer(fields) {
+    if !EXACT || K::needs_finalizer(fields) {
         // SAFETY: the call revives the object for the time of the finalizer.
         if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
@@ -381,8 +473,8 @@ pub(crate) unsafe extern "C" fn tp_dealloc<K: Kind>(object: *mut ffi::PyObject) 
     unsafe { empty::<K>(object) };
     // An exact object is finalized by the collector alone, which never comes this way twice.
     // SAFETY: the object is one that the collector knows.
-    let finalized = exact && unsafe { ffi::PyObject_GC_IsFinalized(object) } != 0;
-    if !(exact && !finalized && shared.push_free(object)) {
+    let finalized = EXACT && unsafe { ffi::PyObject_GC_IsFinalized(object) } != 0;
+    if !(EXACT && !finalized && shared.push_free(object)) {
         // SAFETY: the type is alive; it holds the function that frees its objects.
         if let Some(free) = unsafe { (*type_object).tp_free } {
             // SAFETY: the object is empty, and its memory came from the type's allocator.
@@ -417,6 +509,7 @@ unsafe fn empty<K: Kind>(object: *mut ffi::PyObject) {
 
 unsafe extern "C" {
     fn _Py_NewReference(object: *mut ffi::PyObject);
+    fn _Py_Dealloc(object: *mut ffi::PyObject);
 }
 
 #[cfg(Py_3_13)]

@@ -12,12 +12,15 @@
 //! One fact holds for the whole crate: the extension declares that it needs the GIL, so a
 //! `Python<'py>` token proves that no other thread touches a Python object now.
 
+#[cfg(Py_GIL_DISABLED)]
+compile_error!("batonloop needs the GIL: build it for a Python that has one");
+
 pub mod slot;
 pub mod thread;
 
 pub mod cell;
 
-mod exit;
+pub mod exit;
 
 pub mod call;
 pub mod context;

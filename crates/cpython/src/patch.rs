@@ -8,7 +8,9 @@
 //! replaced, and the old one is kept and called for everything that is not ours.
 
 use std::ffi::{CStr, c_int};
+use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::types::PyAny;
 use pyo3::{Bound, PyResult, ffi};
@@ -43,6 +45,49 @@ unsafe impl Sync for Body {}
 const MOST_ARGUMENTS: usize = 2;
 
 static ORIGINALS: [OnceLock<Body>; 5] = [const { OnceLock::new() }; 5];
+static REPLACEMENTS: [OnceLock<Body>; 5] = [const { OnceLock::new() }; 5];
+
+/// The interpreter whose objects the new bodies know. The definitions are static, so all others,
+/// which may not even share the GIL, come by here too.
+static OWNER: AtomicPtr<ffi::PyInterpreterState> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether the interpreter that calls is the one that replaced the bodies.
+fn is_owner() -> bool {
+    // SAFETY: builtin functions are called with the GIL of their interpreter held.
+    ptr::eq(unsafe { ffi::PyInterpreterState_Get() }, OWNER.load(Ordering::Relaxed))
+}
+
+/// The body to call: ours for our interpreter, else the one that was replaced.
+fn body_for_caller(index: usize) -> ffi::PyMethodDefPointer {
+    let bodies = if is_owner() { &REPLACEMENTS } else { &ORIGINALS };
+    match bodies[index].get() {
+        Some(body) => body.0,
+        // Both are filled before an entry is put in place.
+        None => unreachable!("an entry without bodies"),
+    }
+}
+
+unsafe extern "C" fn enter_by_keywords<const INDEX: usize>(
+    module: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: only functions with these flags have this entry.
+    let body = unsafe { body_for_caller(INDEX).PyCFunctionFastWithKeywords };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { body(module, args, nargs, names) }
+}
+
+unsafe extern "C" fn enter_by_one<const INDEX: usize>(
+    module: *mut ffi::PyObject,
+    argument: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: only functions with these flags have this entry.
+    let body = unsafe { body_for_caller(INDEX).PyCFunction };
+    // SAFETY: the argument is passed on as it came.
+    unsafe { body(module, argument) }
+}
 
 impl Function {
     /// Its name in the module `_asyncio`.
@@ -67,6 +112,18 @@ impl Function {
 
     fn original(self) -> &'static OnceLock<Body> {
         &ORIGINALS[self as usize]
+    }
+
+    /// What stands in the definition once the body is replaced.
+    fn entry(self) -> ffi::PyMethodDefPointer {
+        let by_keywords = |entry| ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: entry };
+        match self {
+            Self::CurrentTask => by_keywords(enter_by_keywords::<0>),
+            Self::EnterTask => by_keywords(enter_by_keywords::<1>),
+            Self::LeaveTask => by_keywords(enter_by_keywords::<2>),
+            Self::SwapCurrentTask => by_keywords(enter_by_keywords::<3>),
+            Self::SetRunningLoop => ffi::PyMethodDefPointer { PyCFunction: enter_by_one::<4> },
+        }
     }
 }
 
@@ -110,9 +167,13 @@ pub fn replace_body(target: &Bound<'_, PyAny>, function: Function, replacement: 
     if function.original().set(Body(old)).is_err() {
         return;
     }
-    // SAFETY: the definition is static, writable data of the extension module, and the GIL keeps
-    // everybody else from calling through it now; the new body has the same convention.
-    unsafe { (*definition).ml_meth = replacement.0.ml_meth };
+    let _ = REPLACEMENTS[function as usize].set(Body(replacement.0.ml_meth));
+    // SAFETY: `target` is an object of the interpreter that runs now, so its GIL is held.
+    OWNER.store(unsafe { ffi::PyInterpreterState_Get() }, Ordering::Relaxed);
+    // SAFETY: the definition is static, writable data of the extension module; the entry has the
+    // same convention, and a pointer is written whole: who calls at this moment, under a GIL of its
+    // own, meets the old body or the entry.
+    unsafe { (*definition).ml_meth = function.entry() };
 }
 
 /// Calls the body that was replaced.
@@ -125,7 +186,7 @@ pub fn call_original<'py>(
     function: Function,
     arguments: &[&Bound<'py, PyAny>],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let mut raw = [std::ptr::null_mut(); MOST_ARGUMENTS];
+    let mut raw = [ptr::null_mut(); MOST_ARGUMENTS];
     let (Some(original), true) = (function.original().get(), arguments.len() <= raw.len()) else {
         return Err(pyo3::exceptions::PyRuntimeError::new_err("the function has its own body"));
     };
@@ -142,7 +203,7 @@ pub fn call_original<'py>(
         // SAFETY: as above.
         let body = unsafe { original.0.PyCFunctionFastWithKeywords };
         // SAFETY: module and arguments are alive; the function has this very convention.
-        unsafe { body(module.as_ptr(), raw.as_ptr(), count, std::ptr::null_mut()) }
+        unsafe { body(module.as_ptr(), raw.as_ptr(), count, ptr::null_mut()) }
     };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(module.py(), result) }

@@ -1,4 +1,4 @@
-//! Threads as the interpreter counts them.
+//! Threads and interpreters as CPython counts them.
 
 use pyo3::{Python, ffi};
 
@@ -7,4 +7,12 @@ use pyo3::{Python, ffi};
 pub fn id(_py: Python<'_>) -> u64 {
     // SAFETY: the call has no conditions.
     unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+/// Whether this is the interpreter that the process began with.
+pub fn is_main_interpreter(_py: Python<'_>) -> bool {
+    // SAFETY: the GIL is held.
+    let here = unsafe { ffi::PyInterpreterState_Get() };
+    // SAFETY: the call has no conditions.
+    here == unsafe { ffi::PyInterpreterState_Main() }
 }

@@ -139,6 +139,8 @@ struct Call<'a, 'py> {
     callback: &'a Bound<'py, PyAny>,
     arguments: &'a [Bound<'py, PyAny>],
     context: Option<Bound<'py, PyAny>>,
+    /// Whether `context=None` was written out, as C functions do.
+    names_no_context: bool,
 }
 
 /// Takes the arguments of a scheduling method apart: `leading` ones come before the callback.
@@ -152,7 +154,10 @@ fn take_apart<'a, 'py, const LEADING: usize>(
         (args.positional().split_first_chunk::<LEADING>(), args.has_keywords())
         && let Some((callback, arguments)) = rest.split_first()
     {
-        return Ok((first.each_ref(), Call { callback, arguments, context: None }));
+        return Ok((
+            first.each_ref(),
+            Call { callback, arguments, context: None, names_no_context: false },
+        ));
     }
     take_apart_slowly(method, leading, args)
 }
@@ -208,8 +213,9 @@ fn take_apart_slowly<'a, 'py, const LEADING: usize>(
     };
     // Nothing is missing, so the stand-in is never seen.
     let found = found.map(|value| value.unwrap_or(callback));
+    let names_no_context = context.is_some_and(|context| context.is_none());
     let context = context.filter(|context| !context.is_none()).cloned();
-    Ok((found, Call { callback, arguments: positional, context }))
+    Ok((found, Call { callback, arguments: positional, context, names_no_context }))
 }
 
 impl<'py> Call<'_, 'py> {
@@ -217,7 +223,8 @@ impl<'py> Call<'_, 'py> {
     #[inline]
     fn into_callback(self, this: &PyLoop<'py>) -> PyResult<Callback<'py>> {
         let py = this.py();
-        let (callback, context) = match kind::cast_exact::<Task>(self.callback) {
+        let waiter = if self.names_no_context { kind::cast::<Task>(self.callback) } else { None };
+        let (callback, context) = match waiter {
             // A C function has completed a future of ours and hands on who waits for it.
             Some(task) => (tasks::step::wakeup(task)?, tasks::context(task)),
             None => (self.callback.clone(), self.context),
@@ -236,7 +243,6 @@ impl<'py> Call<'_, 'py> {
 fn call_soon<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     if let ([callback, arguments @ ..], false) = (args.positional(), args.has_keywords())
         && this.get().is_direct.get(this.py())
-        && !kind::is_exact::<Task>(callback)
     {
         let handle = events::new_plain_handle(this.as_any(), callback, arguments)?.into_any();
         this.get().queue(handle.clone(), &events::RUN);

@@ -155,7 +155,7 @@ fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
 fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
     let py = object.py();
     let Some(handle) = as_handle(&object) else {
-        return Ok(());
+        return Err(exceptions::stranger(&object).into());
     };
     if is_cancelled(handle) {
         return Ok(());

@@ -70,6 +70,14 @@ pub(crate) fn os_error(error: &std::io::Error, py: Python<'_>) -> PyErr {
     PyOSError::new_err((errno, text))
 }
 
+/// Something stands in the queue that its verb does not know: the queue is ours, so this is a
+/// defect of batonloop.
+#[cold]
+pub(crate) fn stranger(object: &Bound<'_, PyAny>) -> PyErr {
+    let class = batonloop_cpython::verify::class_name(object);
+    PyRuntimeError::new_err(format!("batonloop cannot run a queued {class}: please report this"))
+}
+
 /// TypeError for a callback that is none.
 pub(crate) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if is_coroutine_or_function(callback)? {

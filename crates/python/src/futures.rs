@@ -254,7 +254,7 @@ pub(crate) fn fail<'py>(future: &PyFuture<'py>, exception: &Bound<'py, PyAny>) -
         return Err(PyTypeError::new_err("invalid exception object"));
     }
     let exception = refuse_stop_iteration(exception)?;
-    let traceback = exception.getattr(intern!(py, "__traceback__"))?;
+    let traceback = coroutine::traceback_of(&exception);
     let fields = future.fields();
     settle(future, Stage::Finished).map_err(|error| *error)?;
     fields.exception.set(exception);
@@ -433,7 +433,7 @@ pub(crate) fn result<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>>
             fields.set_log_traceback(false);
             let exception = fields.exception.get(py).unwrap_or_else(|| none(py));
             let traceback = fields.exception_tb.take(py).unwrap_or_else(|| none(py));
-            exception.setattr(intern!(py, "__traceback__"), traceback)?;
+            coroutine::set_traceback(&exception, &traceback);
             Err(coroutine::raised(&exception))
         }
         Stage::Cancelled => Err(cancelled_error(future)),

@@ -19,9 +19,12 @@ mod sleep;
 mod base_events;
 mod functions;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use batonloop_cpython::verify;
 #[cfg(not(Py_3_14))]
 use pyo3::PyAny;
+use pyo3::exceptions::PyImportError;
 use pyo3::types::{PyAnyMethods, PyModule, PyModuleMethods, PyType, PyTypeMethods};
 use pyo3::{Bound, PyResult, Python, pyfunction, pymodule, wrap_pyfunction};
 
@@ -41,6 +44,7 @@ mod _batonloop {
 
 fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    ensure_first_import(py)?;
     // First of all: imported before asyncio, `_asyncio` imports it half way through and leaves it
     // with its pure Python functions.
     py.import("asyncio")?;
@@ -72,6 +76,19 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(forget_task, module)?)?;
     module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
     functions::add(module)
+}
+
+/// The types stand in static memory, so one interpreter of a process can have them, once.
+fn ensure_first_import(py: Python<'_>) -> PyResult<()> {
+    static IS_IMPORTED: AtomicBool = AtomicBool::new(false);
+    let reason = if !batonloop_cpython::thread::is_main_interpreter(py) {
+        "it works in the main interpreter only, and this is a subinterpreter"
+    } else if IS_IMPORTED.swap(true, Ordering::Relaxed) {
+        "it is loaded already, and stays so: keep 'batonloop._batonloop' in sys.modules"
+    } else {
+        return Ok(());
+    };
+    Err(PyImportError::new_err(format!("cannot load batonloop._batonloop: {reason}")))
 }
 
 /// All tasks of ours that are not finished, of every loop, as a list.
@@ -108,7 +125,7 @@ fn is_shared_layout_wanted(py: Python<'_>) -> PyResult<bool> {
     match wanted.as_str() {
         "shared" | "" => Ok(true),
         "own" => Ok(false),
-        other => Err(pyo3::exceptions::PyImportError::new_err(format!(
+        other => Err(PyImportError::new_err(format!(
             "{LAYOUT_VARIABLE} is {other:?}; set it to 'shared', to 'own', or not at all"
         ))),
     }

@@ -13,7 +13,7 @@ mod list {
     use std::ptr;
 
     use pyo3::types::PyAny;
-    use pyo3::{Bound, Python};
+    use pyo3::{Bound, Python, ffi};
 
     use super::TaskFields;
     use crate::kind::{Fields, Task};
@@ -77,9 +77,15 @@ mod list {
         let mut tasks = Vec::new();
         let mut here = HEAD.0.get();
         while !here.is_null() {
-            // SAFETY: who is in the list is alive, or about to be finalized and still whole; a
-            // struct begins with the object's head.
-            tasks.push(unsafe { Bound::from_borrowed_ptr(py, here.cast_mut().cast()) });
+            let object = here.cast_mut().cast();
+            // SAFETY: who is in the list is whole; a struct begins with the object's head.
+            let count = unsafe { ffi::Py_REFCNT(object) };
+            // A subclass with slots drops them before it lets its base leave the list: what they
+            // run must not get hold of the dying task.
+            if count > 0 {
+                // SAFETY: the object is alive, or being finalized, which may revive it.
+                tasks.push(unsafe { Bound::from_borrowed_ptr(py, object) });
+            }
             // SAFETY: as above.
             here = unsafe { &*here }.next.get();
         }

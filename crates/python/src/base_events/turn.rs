@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use batonloop_core::Event;
 use batonloop_cpython::call;
+use batonloop_cpython::exit::Stay;
 use batonloop_cpython::thread;
 use batonloop_sys::clock;
 use pyo3::types::{PyAnyMethods, PyFloat};
@@ -45,6 +46,7 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
     let host = this.get();
     this.call_method0(intern!(py, "_check_closed"))?;
     this.call_method0(intern!(py, "_check_running"))?;
+    let _stay = Stay::begin();
     let outcome = set_up(this).and_then(|()| {
         let mut scratch = Scratch::default();
         loop {

@@ -41,13 +41,14 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     if IS_PREPARED.get(py) {
         return Ok(());
     }
-    IS_PREPARED.set(py, true);
     #[cfg(not(Py_3_14))]
     py.import("batonloop.registry")?.call_method0("show_tasks")?;
     #[cfg(all(Py_3_12, not(Py_3_14)))]
     if !AVOIDS_SHORTCUTS.get(py) {
         KEEPS_CURRENT.set(py, current::replace_bodies(py)?);
     }
+    // Whatever interrupts this, the next call does it again.
+    IS_PREPARED.set(py, true);
     Ok(())
 }
 

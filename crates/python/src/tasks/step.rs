@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use batonloop_core::{Arrival, Next, Resume, Step};
 use batonloop_cpython::Outcome;
 use batonloop_cpython::coroutine::{self, Sent};
+use batonloop_cpython::exit::Stay;
 use batonloop_cpython::kind::{self, Fields, Future, Task};
 use batonloop_cpython::method::{Args, BoundFunction, Method};
 use batonloop_cpython::{call, context};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
-use pyo3::{Bound, PyErr, PyResult, intern};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{PyTask, cancel_awaited, known, load, store};
 use crate::events::{self, Arguments, Callback};
@@ -41,7 +42,7 @@ pub(crate) static WAITER: Waiter = Waiter { verb: &WAKE, callable: wakeup };
 fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
     let Some(task) = kind::cast_exact::<Task>(&object).or_else(|| kind::cast::<Task>(&object))
     else {
-        return Ok(());
+        return Err(exceptions::stranger(&object).into());
     };
     let Some(context) = task.fields().context.get(object.py()) else {
         return Ok(());
@@ -522,8 +523,7 @@ pub(crate) fn wakeup<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 fn step_by_call<'py>(task: &PyTask<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let [exception] = args.parse("task_step", ["exc"], 1)?;
-    step(task, exception.cloned(), None).map_err(|error| *error)?;
-    Ok(task.py().None().into_bound(task.py()))
+    step_elsewhere(task, exception.cloned())
 }
 
 fn wake_by_call<'py>(
@@ -538,6 +538,18 @@ fn wake_by_call<'py>(
         None => future.call_method0(intern!(py, "result")),
     };
     let arrived = result.err().map(|error| coroutine::exception_of(error, py));
-    step(task, arrived, None).map_err(|error| *error)?;
+    step_elsewhere(task, arrived)
+}
+
+/// A step in a loop that is not ours.
+fn step_elsewhere<'py>(
+    task: &PyTask<'py>,
+    arrived: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = task.py();
+    let _stay = Stay::begin();
+    // Nobody has told PyO3 yet that this thread holds the interpreter: errors that are dropped here
+    // would be kept until somebody does.
+    Python::attach(|_| step(task, arrived, None)).map_err(|error| *error)?;
     Ok(py.None().into_bound(py))
 }
