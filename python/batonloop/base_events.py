@@ -119,7 +119,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         if is_new:
             # Nobody else knows this task. That it stays behind is told by the exception below.
             waited_for._log_destroy_pending = False  # type: ignore[attr-defined]
-        waited_for.add_done_callback(_stop_loop_of)
+        waited_for.add_done_callback(_run_until_complete_cb)
         try:
             self.run_forever()
         except BaseException:
@@ -129,7 +129,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
                 waited_for.exception()
             raise
         finally:
-            waited_for.remove_done_callback(_stop_loop_of)
+            waited_for.remove_done_callback(_run_until_complete_cb)
         if not waited_for.done():
             raise RuntimeError("Event loop stopped before Future completed.")
         return waited_for.result()
@@ -427,7 +427,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
             )
 
 
-def _stop_loop_of(future: asyncio.Future[Any]) -> None:
+def _run_until_complete_cb(future: asyncio.Future[Any]) -> None:
     """Stop the loop whose `run_until_complete()` waits for this future."""
     if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
         # It leaves the loop by itself, and that run is over. To stop now would end the next one.

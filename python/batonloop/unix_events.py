@@ -200,7 +200,7 @@ def _set_wakeup_fd(writer: socket.socket) -> None:
         signal.set_wakeup_fd(writer.fileno())
     except (ValueError, OSError) as error:
         # Only the main thread may do this.
-        raise RuntimeError(str(error)) from error
+        raise RuntimeError(str(error))  # noqa: B904 - asyncio names no cause either
 
 
 # Python 3.14 deprecates policies: the class has a private name there, and its public one warns.

@@ -349,3 +349,28 @@ def test_a_subclass_may_hear_of_every_error(world: World) -> None:
         "Task exception was never retrieved",
         "Future exception was never retrieved",
     ]
+
+
+@pytest.mark.parametrize("where", ["callback", "timer"])
+def test_the_handler_is_called_while_the_exception_is_handled(
+    world: World, loop: Any, where: str
+) -> None:
+    handled: list[Any] = []
+
+    def handler(loop: Any, context: dict[str, Any]) -> None:
+        handled.append(sys.exc_info()[1])
+        assert handled[-1] is context["exception"]
+        raise SystemExit(3)
+
+    def fail() -> None:
+        raise LookupError("lost")
+
+    loop.set_exception_handler(handler)
+    if where == "callback":
+        loop.call_soon(fail)
+    else:
+        loop.call_later(0.001, fail)
+    with pytest.raises(SystemExit) as raised:
+        loop.run_forever()
+    assert type(raised.value.__context__) is LookupError
+    assert sys.exc_info() == (None, None, None)

@@ -635,3 +635,41 @@ def test_a_finalizer_may_revive_what_waits_for_its_death(world: World, loop: Any
     assert gc.is_tracked(revived)
     with pytest.raises(ValueError, match="deep down"):
         revived.result()
+
+
+@pytest.mark.parametrize("how", ["iter", "await", "begun", "subclass"])
+def test_an_await_that_is_never_finished_lets_its_future_go(
+    world: World, loop: Any, how: str
+) -> None:
+    class Derived(world.Future):  # type: ignore[name-defined,misc]
+        pass
+
+    future = Derived(loop=loop) if how == "subclass" else world.Future(loop=loop)
+    iterator = iter(future) if how == "iter" else future.__await__()
+    if how == "begun":
+        assert next(iterator) is future
+    ref = weakref.ref(future)
+    del future
+    assert ref() is not None
+    del iterator
+    gc.collect()
+    assert ref() is None
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_loop_lets_its_task_factory_go(world: World, closes: bool) -> None:
+    class Factory:
+        def __call__(self, loop: Any, coro: Any, **kwargs: Any) -> Any:
+            return world.Task(coro, loop=loop, **kwargs)
+
+    factory = Factory()
+    ref = weakref.ref(factory)
+    loop = world.new_event_loop()
+    loop.set_task_factory(factory)
+    if closes:
+        loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del loop, factory
+        gc.collect()
+    assert ref() is None

@@ -480,3 +480,20 @@ def test_the_launcher_leaves_a_small_footprint(ours: World, tmp_path: Path) -> N
         "import asyncio, sys; print(sorted(set(sys.modules) & {'json', 'numpy', 'unittest'}))",
     )
     assert both(ours, "prog.py", cwd=tmp_path).out == "[]\n"
+
+
+def test_the_stack_of_who_made_something_begins_in_the_program(run_program: Any) -> None:
+    done = run_program(
+        """
+        import asyncio
+
+        async def main():
+            return asyncio.get_running_loop().create_future()
+
+        future = asyncio.run(main(), debug=True)
+        handle = asyncio.new_event_loop().call_later(1, print)
+        for frame in future._source_traceback[:1]:
+            print(frame.filename.rpartition("/")[2], frame.line)
+        """
+    )
+    assert (done.out, done.status) == ("program.py future = asyncio.run(main(), debug=True)\n", 0)

@@ -100,6 +100,15 @@ impl GilSlot {
     }
 }
 
+impl Drop for GilSlot {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            // Whoever owns the place is being freed, with the interpreter held.
+            Python::attach(|py| self.0.clear(py));
+        }
+    }
+}
+
 impl Default for GilSlot {
     fn default() -> Self {
         Self::new()

@@ -148,3 +148,27 @@ pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
     unsafe { ffi::PyErr_SetObject(class.cast(), exception.as_ptr()) };
     PyErr::fetch(py)
 }
+
+/// Calls `inside` while `exception` is being handled, as in an `except` block: it is what
+/// `sys.exc_info()` gives, and the context of whatever is raised.
+pub fn while_handling<R>(exception: &Bound<'_, PyAny>, inside: impl FnOnce() -> R) -> R {
+    /// Restores what was being handled before, even if the code inside panics.
+    struct Before<'py>(Python<'py>, *mut ffi::PyObject);
+
+    impl Drop for Before<'_> {
+        fn drop(&mut self) {
+            // SAFETY: the pointer is null or an exception that we own a reference to.
+            unsafe { ffi::PyErr_SetHandledException(self.1) };
+            // SAFETY: as above; the call took a reference of its own.
+            drop(unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(self.0, self.1) });
+        }
+    }
+
+    // SAFETY: the GIL is held; the call gives a new reference or null.
+    let before = Before(exception.py(), unsafe { ffi::PyErr_GetHandledException() });
+    // SAFETY: it is an exception, and alive.
+    unsafe { ffi::PyErr_SetHandledException(exception.as_ptr()) };
+    let result = inside();
+    drop(before);
+    result
+}

@@ -4,14 +4,14 @@
 //! be made for it alone: the call costs what a call from C costs.
 
 use std::any::Any;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::basic::CompareOp;
 use pyo3::panic::PanicException;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyTupleMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyModule, PyTuple, PyTupleMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
 use crate::kind::Kind;
@@ -112,9 +112,7 @@ impl<'a, 'py> Args<'a, 'py> {
         for (name, value) in self.keywords() {
             let name = name.extract::<std::borrow::Cow<'_, str>>()?;
             let Some(index) = names.iter().position(|known| *known == name) else {
-                return Err(pyo3::exceptions::PyTypeError::new_err(format!(
-                    "{function}() got an unexpected keyword argument '{name}'"
-                )));
+                return Err(unexpected(function, &name));
             };
             if found[index].replace(value).is_some() {
                 return Err(pyo3::exceptions::PyTypeError::new_err(format!(
@@ -135,6 +133,22 @@ fn too_many(function: &str, most: usize, given: usize) -> PyErr {
         let plural = if most == 1 { "" } else { "s" };
         format!("{function}() takes at most {most} positional argument{plural} ({given} given)")
     };
+    pyo3::exceptions::PyTypeError::new_err(message)
+}
+
+/// A keyword argument that is not known, in the words of a C function of the running Python.
+#[cold]
+#[cfg(Py_3_13)]
+pub fn unexpected(function: &str, name: &str) -> PyErr {
+    let message = format!("{function}() got an unexpected keyword argument '{name}'");
+    pyo3::exceptions::PyTypeError::new_err(message)
+}
+
+/// A keyword argument that is not known, in the words of a C function of the running Python.
+#[cold]
+#[cfg(not(Py_3_13))]
+pub fn unexpected(function: &str, name: &str) -> PyErr {
+    let message = format!("'{name}' is an invalid keyword argument for {function}()");
     pyo3::exceptions::PyTypeError::new_err(message)
 }
 
@@ -207,13 +221,9 @@ impl<K: 'static> Method<K> {
         flags: c_int,
         ml_meth: ffi::PyMethodDefPointer,
     ) -> Self {
+        let ml_doc = signed(name, doc, flags, "$self").as_ptr();
         Self(
-            ffi::PyMethodDef {
-                ml_name: name.as_ptr(),
-                ml_meth,
-                ml_flags: flags,
-                ml_doc: doc.as_ptr(),
-            },
+            ffi::PyMethodDef { ml_name: name.as_ptr(), ml_meth, ml_flags: flags, ml_doc },
             PhantomData,
         )
     }
@@ -318,6 +328,23 @@ impl<K: Kind> Method<K> {
     }
 }
 
+/// A docstring whose signature `inspect.signature()` can read: one that begins `name(parameters)`
+/// has it in its first line, and a method without arguments needs none.
+fn signed(name: &CStr, doc: &'static CStr, flags: c_int, receiver: &str) -> &'static CStr {
+    let (name, text) = (name.to_string_lossy(), doc.to_string_lossy());
+    let named = text.strip_prefix(&*name).and_then(|rest| rest.strip_prefix('('));
+    let (parameters, body) = match named.and_then(|rest| rest.split_once(")\n\n")) {
+        Some((parameters, body)) => (format!(", {parameters}"), body),
+        None if flags == ffi::METH_NOARGS => (String::new(), &*text),
+        None => return doc,
+    };
+    // The mark behind what is positional only stands once.
+    let mark = if parameters.contains(", /") { "" } else { ", /" };
+    let signed = format!("{name}({receiver}{mark}{parameters})\n--\n\n{body}");
+    // The interpreter keeps a pointer to it for as long as the method lives.
+    CString::new(signed).map_or(doc, |signed| Box::leak(signed.into_boxed_c_str()))
+}
+
 /// `__await__` and `__iter__` stand beside the slots of that name, with a meaning of their own.
 fn coexist(name: &CStr) -> c_int {
     if name.to_bytes().starts_with(b"__") { ffi::METH_COEXIST } else { 0 }
@@ -329,7 +356,7 @@ fn coexist(name: &CStr) -> c_int {
 ///
 /// `MemoryError`.
 pub fn function<'py, F>(
-    py: Python<'py>,
+    module: &Bound<'py, PyModule>,
     module_name: &str,
     name: &'static CStr,
     doc: &'static CStr,
@@ -338,14 +365,15 @@ pub fn function<'py, F>(
 where
     F: for<'a> Fn(&Bound<'a, PyAny>, Args<'_, 'a>) -> PyResult<Bound<'a, PyAny>> + Copy + 'static,
 {
-    let method = Method::<PyAny>::args(name, doc, function);
+    let py = module.py();
+    let mut method = Method::<PyAny>::args(name, doc, function);
+    method.0.ml_doc = signed(name, doc, method.0.ml_flags, "$module").as_ptr();
     let module_name = pyo3::types::PyString::new(py, module_name);
     // The interpreter keeps a pointer to the definition for as long as the function lives.
     let definition = Box::leak(Box::new(method.0));
-    // SAFETY: the definition lives for ever; a function's self is the module's name here, which
-    // the function ignores, so that it is never null.
+    // SAFETY: the definition lives for ever; self and the name are alive, and are kept.
     let object =
-        unsafe { ffi::PyCFunction_NewEx(definition, module_name.as_ptr(), module_name.as_ptr()) };
+        unsafe { ffi::PyCFunction_NewEx(definition, module.as_ptr(), module_name.as_ptr()) };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, object) }
 }

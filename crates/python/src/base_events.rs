@@ -56,6 +56,7 @@ impl EventLoop {
             polled: GilCell::new(0),
             slow_callback_duration: GilCell::new(SLOW_CALLBACK_DURATION),
             poll_interval: GilCell::new(turn::POLL_INTERVAL),
+            punctual: LoopCell::new(None),
             current_task: GilSlot::new(),
             current_handle: GilSlot::new(),
             task_factory: GilSlot::new(),

@@ -198,13 +198,16 @@ pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr, _: &EventLoop) ->
     let source = format_callback(&event_loop, &callback, &arguments)?;
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
-    context.set_item(intern!(py, "exception"), coroutine::exception_of(error, py))?;
+    let exception = coroutine::exception_of(error, py);
+    context.set_item(intern!(py, "exception"), &exception)?;
     context.set_item(intern!(py, "handle"), handle.as_any())?;
     let traceback = fields.source_traceback.get(py).unwrap_or_else(none);
     if traceback.is_truthy()? {
         context.set_item(intern!(py, "source_traceback"), traceback)?;
     }
-    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    coroutine::while_handling(&exception, || {
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))
+    })?;
     Ok(())
 }
 

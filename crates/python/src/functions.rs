@@ -21,11 +21,30 @@ fn create_task<'py>(
     if let Some(ours) = EventLoop::cast(&event_loop)
         && ours.get().has_own_create_task.get(py)
     {
+        #[cfg(not(Py_3_13))]
+        note_late_name(ours, args)?;
         return base_events::create_task(ours, args);
     }
     names::ASYNCIO_CREATE_TASK
         .get(py)?
         .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+}
+
+/// Before 3.13 `asyncio.create_task()` makes the task without its name and names it afterwards, so
+/// that the number of its own first name is gone.
+#[cfg(not(Py_3_13))]
+#[inline]
+fn note_late_name(event_loop: &Bound<'_, EventLoop>, args: Args<'_, '_>) -> PyResult<()> {
+    let py = event_loop.py();
+    if !args.has_keywords() || !event_loop.get().task_factory.slot(py).is_empty() {
+        return Ok(());
+    }
+    for (name, value) in args.keywords() {
+        if name.eq(intern!(py, "name"))? && !value.is_none() {
+            crate::tasks::skip_name_id(py);
+        }
+    }
+    Ok(())
 }
 
 /// The keyword arguments as a dict, to be passed on.
@@ -68,9 +87,9 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let name = "batonloop";
     module.add(
         "create_task",
-        method::function(py, name, c"create_task", CREATE_TASK, create_task)?,
+        method::function(module, name, c"create_task", CREATE_TASK, create_task)?,
     )?;
-    module.add("sleep", method::function(py, name, c"sleep", SLEEP, sleep)?)?;
+    module.add("sleep", method::function(module, name, c"sleep", SLEEP, sleep)?)?;
     module.add("all_tasks", py.import("asyncio.tasks")?.getattr(intern!(py, "all_tasks"))?)?;
     module
         .add("current_task", py.import("asyncio.tasks")?.getattr(intern!(py, "current_task"))?)?;
@@ -79,7 +98,7 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 const CREATE_TASK: &std::ffi::CStr = c"\
-    create_task(coro, *, name=None, context=None)\n\nSchedule a coroutine on the running \
+    create_task(coro, *, name=None, context=None, **kwargs)\n\nSchedule a coroutine on the running \
     loop and return its Task.\n\nRaises RuntimeError if no loop runs in this thread, \
     TypeError for what is no coroutine.";
 const SLEEP: &std::ffi::CStr = c"\

@@ -172,9 +172,7 @@ fn init<'py>(
     let mut event_loop = None;
     for (name, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
         if name.extract::<&str>()? != "loop" {
-            return Err(PyTypeError::new_err(format!(
-                "Future() got an unexpected keyword argument '{name}'"
-            )));
+            return Err(method::unexpected("Future", &name.to_string()));
         }
         event_loop = Some(value);
     }

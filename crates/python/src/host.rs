@@ -13,7 +13,7 @@ use std::sync::Arc;
 use batonloop_core::{Agenda, Instant};
 use batonloop_cpython::Outcome;
 use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell, TypeCache};
-use batonloop_sys::{Selector, Waker};
+use batonloop_sys::{Punctual, Selector, Waker};
 use pyo3::types::PyAny;
 use pyo3::{Bound, Py, PyResult, Python, pyclass};
 
@@ -98,6 +98,8 @@ pub(crate) struct EventLoop {
     pub(crate) current_handle: GilSlot,
     /// What `set_task_factory` set.
     pub(crate) task_factory: GilSlot,
+    /// Whether the thread that runs the loop wakes up on time; from its first sleep on.
+    pub(crate) punctual: LoopCell<Option<Punctual>>,
     /// Empty once the loop is closed.
     pub(crate) poller: LoopCell<Option<Arc<Poller>>>,
 }

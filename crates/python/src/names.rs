@@ -40,7 +40,7 @@ pub(crate) static IS_COROUTINE_FUNCTION: Imported =
 pub(crate) static IS_COROUTINE_FUNCTION: Imported =
     Imported::new("asyncio.coroutines", "_iscoroutinefunction");
 pub(crate) static EXTRACT_STACK: Imported =
-    Imported::new("asyncio.format_helpers", "extract_stack");
+    Imported::new("batonloop.format_helpers", "extract_stack");
 pub(crate) static FORMAT_CALLBACK_SOURCE: Imported =
     Imported::new("asyncio.format_helpers", "_format_callback_source");
 pub(crate) static GET_EVENT_LOOP: Imported = Imported::new("asyncio.events", "get_event_loop");

@@ -10,7 +10,7 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields, Future, Task};
 use batonloop_cpython::layout::TaskFields;
-use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
+use batonloop_cpython::method::{self, Args, Method, Property, TypeSlot};
 use batonloop_cpython::{context, coroutine};
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::types::{
@@ -95,6 +95,7 @@ impl<'py> Options<'py> {
             "context" => self.context = given,
             #[cfg(Py_3_12)]
             "eager_start" if self.accepts_eager_start => self.eager_start = value.is_truthy()?,
+            other if function == "Task" => return Err(method::unexpected(function, other)),
             other => {
                 return Err(PyTypeError::new_err(format!(
                     "{function}() got an unexpected keyword argument '{other}'"
@@ -169,6 +170,12 @@ fn checked_context(context: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     }
     let class = batonloop_cpython::verify::class_name(&context);
     Err(PyTypeError::new_err(format!("a contextvars.Context was expected, got {class}")))
+}
+
+/// Uses a number up, for the task that `asyncio.create_task()` names only after it was made.
+#[cfg(not(Py_3_13))]
+pub(crate) fn skip_name_id(py: Python<'_>) {
+    LAST_NAME_ID.set(py, LAST_NAME_ID.get(py) + 1);
 }
 
 #[inline]
@@ -506,8 +513,8 @@ fn report_destroyed(task: &PyTask<'_>, future: &PyFuture<'_>) -> PyResult<()> {
 
 fn methods() -> Vec<Method<Task>> {
     vec![
-        Method::one_arg(c"set_result", c"Not for a task: raises RuntimeError.", set_result),
-        Method::one_arg(c"set_exception", c"Not for a task: raises RuntimeError.", set_exception),
+        Method::one_arg(c"set_result", SET_RESULT, set_result),
+        Method::one_arg(c"set_exception", SET_EXCEPTION, set_exception),
         Method::args(c"cancel", CANCEL, cancel_method),
         Method::no_args(c"cancelling", CANCELLING, cancelling),
         Method::no_args(c"uncancel", UNCANCEL, uncancel),
@@ -517,7 +524,7 @@ fn methods() -> Vec<Method<Task>> {
         #[cfg(Py_3_12)]
         Method::no_args(c"get_context", c"Return the context that the steps run in.", get_context),
         Method::no_args(c"get_name", c"Return the name, a str.", get_name),
-        Method::one_arg(c"set_name", c"Set the name; anything but a str is converted.", set_name),
+        Method::one_arg(c"set_name", SET_NAME, set_name),
         Method::class_getitem(),
     ]
 }
@@ -558,6 +565,9 @@ pub(crate) fn make_type<'py>(
 const TASK_DOC: &CStr = c"\
     Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\nA coroutine \
     wrapped in a future.\n\nA subclass of asyncio.Task; nothing differs.";
+const SET_RESULT: &CStr = c"set_result(result, /)\n\nNot for a task: raises RuntimeError.";
+const SET_EXCEPTION: &CStr = c"set_exception(exception, /)\n\nNot for a task: raises RuntimeError.";
+const SET_NAME: &CStr = c"set_name(value, /)\n\nSet the name; anything but a str is converted.";
 const CANCEL: &CStr = c"\
     cancel(msg=None)\n\nAsk the task to cancel itself: a CancelledError is thrown into its \
     coroutine in a turn to\ncome. Returns False if the task is done, else True.";

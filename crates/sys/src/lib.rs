@@ -41,8 +41,10 @@
 //! it, which takes nothing from the parent.
 
 pub mod clock;
+pub mod punctual;
 pub mod selector;
 pub mod waker;
 
+pub use punctual::Punctual;
 pub use selector::Selector;
 pub use waker::{SignalPipe, Waker};

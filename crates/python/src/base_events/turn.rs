@@ -18,7 +18,7 @@ use batonloop_core::Event;
 use batonloop_cpython::call;
 use batonloop_cpython::exit::Stay;
 use batonloop_cpython::thread;
-use batonloop_sys::clock;
+use batonloop_sys::{Punctual, clock};
 use pyo3::types::{PyAnyMethods, PyFloat};
 use pyo3::{Bound, PyResult, Python, intern};
 
@@ -57,6 +57,7 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
         }
     });
     host.stopping.set(py, false);
+    drop(host.punctual.with(py, Option::take));
     host.thread.set(py, 0);
     let left = names::SET_RUNNING_LOOP.get(py)?.call1((py.None(),)).map(drop);
     let cleaned = this.call_method0(intern!(py, "_run_forever_cleanup")).map(drop);
@@ -203,6 +204,11 @@ fn sleep(
     timeout: Option<Duration>,
     events: &mut Vec<Event>,
 ) -> std::io::Result<()> {
+    if timeout.is_some() {
+        host.punctual.with(py, |punctual| {
+            punctual.get_or_insert_with(Punctual::begin);
+        });
+    }
     host.sleeping.set(py, true);
     let selected = py.detach(|| poller.selector.select(timeout, events));
     host.sleeping.set(py, false);

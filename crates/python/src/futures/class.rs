@@ -358,17 +358,17 @@ const EXCEPTION: &CStr = c"\
     Return the exception that was set, or None.\n\nRaises CancelledError if the future was \
     cancelled, InvalidStateError if it is not done yet.";
 const SET_RESULT: &CStr = c"\
-    Mark the future done and set its result, any object.\n\nRaises InvalidStateError if it \
-    is done already.";
+    set_result(result, /)\n\nMark the future done and set its result, any object.\n\nRaises \
+    InvalidStateError if it is done already.";
 const SET_EXCEPTION: &CStr = c"\
-    Mark the future done and set an exception, an instance or a class.\n\nRaises \
-    InvalidStateError if it is done already, TypeError if it is no exception.";
+    set_exception(exception, /)\n\nMark the future done and set an exception, an instance or a \
+    class.\n\nRaises InvalidStateError if it is done already, TypeError if it is no exception.";
 const ADD_DONE_CALLBACK: &CStr = c"\
-    add_done_callback(fn, *, context=None)\n\nCall fn(future) in a turn of the loop after \
+    add_done_callback(fn, /, *, context=None)\n\nCall fn(future) in a turn of the loop after \
     the future is done; callbacks run in the order\nof their adding. If it is done already, \
     the call is scheduled at once.";
 const REMOVE_DONE_CALLBACK: &CStr =
-    c"Remove all instances of a callback and return how many they were.";
+    c"remove_done_callback(fn, /)\n\nRemove all instances of a callback; return how many.";
 const CANCEL: &CStr = c"\
     cancel(msg=None)\n\nCancel the future and schedule its callbacks.\n\nReturns False and \
     does nothing if it is done already, else True.";

@@ -209,14 +209,22 @@ fn arrival_of(exception: &Bound<'_, PyAny>) -> Arrival {
     if is_cancelled { Arrival::Cancelled } else { Arrival::Exception }
 }
 
+/// What a step is called where it is refused.
+#[cfg(Py_3_14)]
+const STEP_NAME: &str = "__step";
+/// What a step is called where it is refused.
+#[cfg(not(Py_3_14))]
+const STEP_NAME: &str = "_step";
+
 #[cold]
 fn already_done(task: &PyTask<'_>, arrived: Option<&Bound<'_, PyAny>>) -> PyErr {
     let py = task.py();
-    let exception = arrived.map_or_else(String::new, |exception| {
-        exception.repr().map_or_else(|_| String::new(), |text| text.to_string())
-    });
+    let exception = arrived.map_or_else(
+        || "None".to_owned(),
+        |exception| exception.repr().map_or_else(|_| String::new(), |text| text.to_string()),
+    );
     let text = task.as_any().repr().map_or_else(|_| String::new(), |text| text.to_string());
-    exceptions::invalid_state(py, format!("__step(): already done: {text} {exception}"))
+    exceptions::invalid_state(py, format!("{STEP_NAME}(): already done: {text} {exception}"))
 }
 
 // ---------------------------------------------------------------------------------------------

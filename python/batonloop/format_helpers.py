@@ -1,0 +1,28 @@
+"""The stack of who makes something, for debug mode."""
+
+from __future__ import annotations
+
+import os
+import sys
+from asyncio import format_helpers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import traceback
+    from types import FrameType
+
+_LAUNCHER = os.path.join(os.path.dirname(__file__), "__main__.py")
+
+
+def extract_stack(f: FrameType | None = None, limit: int | None = None) -> traceback.StackSummary:
+    """Return the stack below frame f, by default the caller's, as asyncio's function does.
+
+    At most limit frames, by default asyncio's DEBUG_STACK_DEPTH. What `python -m batonloop` adds
+    below the program is left out: a program that runs as `python prog.py` has no such frames.
+    """
+    stack = format_helpers.extract_stack(f or sys._getframe().f_back, limit)
+    for index, frame in enumerate(stack):
+        if frame.filename == _LAUNCHER and frame.name == "launch":
+            del stack[: index + 1]
+            break
+    return stack
