@@ -11,6 +11,21 @@ from .unix_events import EventLoop
 
 __all__ = ("Handle", "TimerHandle", "new_event_loop")
 
+_Guarded = getattr(_asyncio_events, "_ThreadSafeHandle", None)
+_ThreadSafeHandle = None
+
+if _Guarded is not None:
+
+    class _ThreadSafeHandle(_Guarded, Handle):  # type: ignore[misc, no-redef, valid-type]
+        """What call_soon_threadsafe() returns, from 3.14 on.
+
+        While the loop runs the callback, cancel() and cancelled() in other threads wait: the
+        methods that see to it are asyncio's. What its `_run` does, the loop does natively.
+        """
+
+        __slots__ = ()
+
+
 # While install() is in force new_event_loop() stands in for asyncio's, which asks the policy.
 _policy_decides = False
 # The policy that new_event_loop() is asking in this thread.

@@ -382,6 +382,129 @@ def test_a_future_of_a_thread_may_be_awaited(world: World, loop: Any) -> None:
     thread.join()
 
 
+# --- A callback that runs here is cancelled there -----------------------------
+
+GUARDS = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="asyncio guards its handles since 3.14"
+)
+
+
+def queued(loop: Any, by_hand: bool, callback: Callable[..., Any], *args: Any) -> Any:
+    """The handle of a callback that is queued as for another thread."""
+    handle = loop.call_soon_threadsafe(callback, *args)
+    if by_hand:
+        handle.cancel()
+        handle = type(handle)(callback, args, loop)
+        loop._add_callback(handle)
+    return handle
+
+
+@GUARDS
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("question", ["cancel", "cancelled"])
+def test_a_question_from_another_thread_waits_until_the_callback_has_run(
+    world: World, loop: Any, in_time: None, question: str, by_hand: bool
+) -> None:
+    seen: list[str] = []
+    begun, answered = threading.Event(), threading.Event()
+
+    def callback(name: str) -> None:
+        begun.set()
+        # Long enough for an answer that nobody holds back.
+        assert not answered.wait(0.02)
+        seen.append(name)
+
+    def ask() -> None:
+        begun.wait()
+        getattr(handle, question)()
+        answered.set()
+        seen.append("answered")
+
+    handle = queued(loop, by_hand, callback, "ran")
+    assert isinstance(handle, asyncio.events._ThreadSafeHandle)
+    assert isinstance(handle, world.Handle)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    world.turn(loop)
+    thread.join()
+    assert seen == ["ran", "answered"]
+    assert handle.cancelled() == (question == "cancel")
+
+
+@GUARDS
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_handle_cancelled_while_the_loop_waits_for_its_lock_does_not_run(
+    world: World, loop: Any, in_time: None, by_hand: bool
+) -> None:
+    seen: list[str] = []
+    held, begun = threading.Event(), threading.Event()
+
+    def cancel() -> None:
+        with handle._lock:
+            held.set()
+            begun.wait()
+            # Most likely the loop waits for the lock by now; if not, it waits for nothing.
+            time.sleep(0.01)
+            handle.cancel()
+
+    loop.call_soon(begun.set)
+    handle = queued(loop, by_hand, seen.append, "ran")
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    held.wait()
+    world.turn(loop)
+    thread.join()
+    assert seen == []
+
+
+@GUARDS
+def test_a_callback_may_cancel_its_own_guarded_handle(
+    world: World, loop: Any, in_time: None
+) -> None:
+    def callback(name: str) -> None:
+        handle.cancel()
+        seen.append((name, handle.cancelled(), handle._args))
+
+    seen: list[Any] = []
+    handle = loop.call_soon_threadsafe(callback, "ran")
+    assert repr(handle).startswith("<_ThreadSafeHandle test_a_callback_may_cancel")
+    world.turn(loop)
+    assert seen == [("ran", True, None)]
+    assert repr(handle) == "<_ThreadSafeHandle cancelled>"
+
+
+@GUARDS
+def test_a_guarded_handle_whose_callback_raises_lets_go_of_its_lock(
+    world: World, loop: Any, logged: Any
+) -> None:
+    def fail() -> None:
+        raise LookupError("there")
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    for callback in (fail, leave):
+        handle = loop.call_soon_threadsafe(callback)
+        if callback is leave:
+            with pytest.raises(SystemExit):
+                world.turn(loop)
+        else:
+            world.turn(loop)
+        assert in_thread(handle.cancelled) is False
+    (record,) = logged.records
+    assert record.exc_info[0] is LookupError
+
+
+@GUARDS
+def test_a_guarded_handle_knows_who_made_it_in_debug_mode(world: World, loop: Any) -> None:
+    loop.set_debug(True)
+    handle = loop.call_soon_threadsafe(print)
+    here = handle._source_traceback[-1]
+    assert here.name == "test_a_guarded_handle_knows_who_made_it_in_debug_mode"
+    handle.cancel()
+    assert "created at" in repr(handle)
+
+
 # --- The wrong thread ---------------------------------------------------------
 
 

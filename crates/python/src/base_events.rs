@@ -279,8 +279,8 @@ fn call_soon_threadsafe<'py>(
     if host.debug.get(py) {
         exceptions::check_callback(call.callback, "call_soon_threadsafe")?;
     }
-    let handle = events::new_handle(call.into_callback(this)?)?.into_any();
-    host.queue(handle.clone(), &events::RUN);
+    let (handle, verb) = events::new_threadsafe_handle(call.into_callback(this)?)?;
+    host.queue(handle.clone(), verb);
     host.wake(py);
     Ok(handle)
 }
@@ -567,7 +567,7 @@ impl EventLoop {
             return Err(PyTypeError::new_err("expected a Handle"));
         }
         if !(events::RUN.is_cancelled)(handle) {
-            self.queue(handle.clone(), &events::RUN);
+            self.queue(handle.clone(), events::verb_of(handle)?);
         }
         Ok(())
     }

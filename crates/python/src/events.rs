@@ -24,6 +24,22 @@ pub(crate) static RUN: Verb = Verb {
     describe,
 };
 
+/// A guarded handle whose turn has come.
+#[cfg(Py_3_14)]
+static RUN_GUARDED: Verb = Verb { run: run_guarded, ..RUN };
+
+/// The verb for a handle that somebody queues by hand.
+pub(crate) fn verb_of(handle: &Bound<'_, PyAny>) -> PyResult<&'static Verb> {
+    #[cfg(Py_3_14)]
+    if let Some(class) = guarded_class(handle.py())?
+        && handle.is_instance(class)?
+    {
+        return Ok(&RUN_GUARDED);
+    }
+    let _ = handle;
+    Ok(&RUN)
+}
+
 /// The arguments of a callback.
 pub(crate) enum Arguments<'py> {
     /// One, which the handle keeps as it is.
@@ -118,6 +134,39 @@ pub(crate) fn new_handle<'py>(callback: Callback<'py>) -> PyResult<Bound<'py, Ha
     Ok(handle)
 }
 
+/// A new handle for a callback that comes from any thread, and its verb.
+#[cfg(not(Py_3_14))]
+#[inline]
+pub(crate) fn new_threadsafe_handle<'py>(
+    callback: Callback<'py>,
+) -> PyResult<(Bound<'py, PyAny>, &'static Verb)> {
+    Ok((new_handle(callback)?.into_any(), &RUN))
+}
+
+/// A new handle for a callback that comes from any thread, and its verb: a guarded handle, where
+/// the running Python has such.
+#[cfg(Py_3_14)]
+pub(crate) fn new_threadsafe_handle<'py>(
+    callback: Callback<'py>,
+) -> PyResult<(Bound<'py, PyAny>, &'static Verb)> {
+    let py = callback.event_loop.py();
+    let Some(class) = guarded_class(py)? else {
+        return Ok((new_handle(callback)?.into_any(), &RUN));
+    };
+    // The class's own constructor would ask the loop for what the callback already holds.
+    let object = py.get_type::<PyAny>().call_method1(intern!(py, "__new__"), (class,))?;
+    object.setattr(intern!(py, "_lock"), names::RLOCK.get(py)?.call0()?)?;
+    callback.fill(object.cast::<Handle>()?)?;
+    Ok((object, &RUN_GUARDED))
+}
+
+/// `batonloop.events._ThreadSafeHandle`; None where asyncio has no such class.
+#[cfg(Py_3_14)]
+fn guarded_class(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
+    let class = names::THREAD_SAFE_HANDLE.get(py)?;
+    Ok(Some(class).filter(|class| !class.is_none()))
+}
+
 /// A new timer; it says that it is scheduled.
 #[inline]
 pub(crate) fn new_timer<'py>(
@@ -181,6 +230,21 @@ fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
         Ok(()) => Ok(()),
         Err(error) => report(handle, *error, event_loop),
     }
+}
+
+/// The same with the handle's lock held, so that `cancel()` and `cancelled()`, asked in another
+/// thread, wait for the callback to return. Between the loop's own look and the lock the handle may
+/// have been cancelled: [`run`] looks again.
+#[cfg(Py_3_14)]
+fn run_guarded(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
+    let py = object.py();
+    let lock = object.getattr(intern!(py, "_lock"))?;
+    lock.call_method0(intern!(py, "acquire"))?;
+    let ran = run(object, event_loop);
+    let released = lock.call_method0(intern!(py, "release"));
+    ran?;
+    released?;
+    Ok(())
 }
 
 /// Tells the loop's exception handler that a callback raised.

@@ -68,6 +68,11 @@ pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_
 pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
 pub(crate) static ASYNCIO_HANDLE: Imported = Imported::new("asyncio.events", "Handle");
 pub(crate) static ASYNCIO_TIMER_HANDLE: Imported = Imported::new("asyncio.events", "TimerHandle");
+#[cfg(Py_3_14)]
+pub(crate) static THREAD_SAFE_HANDLE: Imported =
+    Imported::new("batonloop.events", "_ThreadSafeHandle");
+#[cfg(Py_3_14)]
+pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
