@@ -279,6 +279,37 @@ impl<K: 'static> Method<K> {
         Self::new(name, doc, ffi::METH_O, ffi::PyMethodDefPointer { PyCFunction: call::<K, F> })
     }
 
+    /// `object.name(*args)`.
+    pub fn positional<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>, Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>>
+            + Copy
+            + 'static,
+    {
+        unsafe extern "C" fn call<K, F>(
+            object: *mut ffi::PyObject,
+            args: *mut *mut ffi::PyObject,
+            nargs: ffi::Py_ssize_t,
+        ) -> *mut ffi::PyObject
+        where
+            K: 'static,
+            F: for<'py> Fn(&Bound<'py, K>, Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>>
+                + Copy
+                + 'static,
+        {
+            enter(ptr::null_mut(), |py| {
+                // SAFETY: a method descriptor checks the type of what it is called on.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: these are the arguments of a call without keywords, alive until it
+                // returns.
+                let args = unsafe { Args::new(args, nargs, ptr::null_mut()) };
+                conjure::<F>()(this, args).map(Bound::into_ptr)
+            })
+        }
+        let body = ffi::PyMethodDefPointer { PyCFunctionFast: call::<K, F> };
+        Self::new(name, doc, ffi::METH_FASTCALL, body)
+    }
+
     /// `object.name(*args, **kwargs)`.
     pub fn args<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
     where

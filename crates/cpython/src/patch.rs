@@ -1,11 +1,13 @@
-//! Five functions of the interpreter that are given new bodies: `_asyncio.current_task` and its
-//! kin.
+//! Functions of the interpreter that are given new bodies: `_asyncio.current_task` and its kin, and
+//! the two that link a future to who awaits it.
 //!
 //! Up to CPython 3.13 the running task stands in a dict that every step would have to write, at a
 //! third of the price of the step. Ours is one word of the loop instead, and the C functions that
 //! speak of the current task, which many modules imported before they ever heard of us, must know
 //! of it. A builtin function calls through a pointer in its static definition: that pointer is
 //! replaced, and the old one is kept and called for everything that is not ours.
+//!
+//! The two others are for futures that are not laid out as CPython's, which they would not take.
 
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -30,6 +32,10 @@ pub enum Function {
     SwapCurrentTask,
     /// `_asyncio._set_running_loop`.
     SetRunningLoop,
+    /// `_asyncio.future_add_to_awaited_by`.
+    AddToAwaitedBy,
+    /// `_asyncio.future_discard_from_awaited_by`.
+    DiscardFromAwaitedBy,
 }
 
 /// The C function behind a builtin; the flags of its definition say which member is meant.
@@ -44,8 +50,8 @@ unsafe impl Sync for Body {}
 /// The most arguments that any of the functions takes.
 const MOST_ARGUMENTS: usize = 2;
 
-static ORIGINALS: [OnceLock<Body>; 5] = [const { OnceLock::new() }; 5];
-static REPLACEMENTS: [OnceLock<Body>; 5] = [const { OnceLock::new() }; 5];
+static ORIGINALS: [OnceLock<Body>; 7] = [const { OnceLock::new() }; 7];
+static REPLACEMENTS: [OnceLock<Body>; 7] = [const { OnceLock::new() }; 7];
 
 /// The interpreter whose objects the new bodies know. The definitions are static, so all others,
 /// which may not even share the GIL, come by here too.
@@ -79,6 +85,17 @@ unsafe extern "C" fn enter_by_keywords<const INDEX: usize>(
     unsafe { body(module, args, nargs, names) }
 }
 
+unsafe extern "C" fn enter_by_position<const INDEX: usize>(
+    module: *mut ffi::PyObject,
+    args: *mut *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: only functions with these flags have this entry.
+    let body = unsafe { body_for_caller(INDEX).PyCFunctionFast };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { body(module, args, nargs) }
+}
+
 unsafe extern "C" fn enter_by_one<const INDEX: usize>(
     module: *mut ffi::PyObject,
     argument: *mut ffi::PyObject,
@@ -99,6 +116,8 @@ impl Function {
             Self::LeaveTask => c"_leave_task",
             Self::SwapCurrentTask => c"_swap_current_task",
             Self::SetRunningLoop => c"_set_running_loop",
+            Self::AddToAwaitedBy => c"future_add_to_awaited_by",
+            Self::DiscardFromAwaitedBy => c"future_discard_from_awaited_by",
         }
     }
 
@@ -106,6 +125,7 @@ impl Function {
     const fn flags(self) -> c_int {
         match self {
             Self::SetRunningLoop => ffi::METH_O,
+            Self::AddToAwaitedBy | Self::DiscardFromAwaitedBy => ffi::METH_FASTCALL,
             _ => ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         }
     }
@@ -123,6 +143,12 @@ impl Function {
             Self::LeaveTask => by_keywords(enter_by_keywords::<2>),
             Self::SwapCurrentTask => by_keywords(enter_by_keywords::<3>),
             Self::SetRunningLoop => ffi::PyMethodDefPointer { PyCFunction: enter_by_one::<4> },
+            Self::AddToAwaitedBy => {
+                ffi::PyMethodDefPointer { PyCFunctionFast: enter_by_position::<5> }
+            }
+            Self::DiscardFromAwaitedBy => {
+                ffi::PyMethodDefPointer { PyCFunctionFast: enter_by_position::<6> }
+            }
         }
     }
 }
@@ -193,13 +219,18 @@ pub fn call_original<'py>(
     for (place, argument) in raw.iter_mut().zip(arguments) {
         *place = argument.as_ptr();
     }
+    let count = arguments.len().cast_signed();
     let result = if function.flags() == ffi::METH_O {
         // SAFETY: the flags, which were compared, say which member of the union is meant.
         let body = unsafe { original.0.PyCFunction };
         // SAFETY: module and argument are alive; the function has this very convention.
         unsafe { body(module.as_ptr(), raw[0]) }
+    } else if function.flags() == ffi::METH_FASTCALL {
+        // SAFETY: as above.
+        let body = unsafe { original.0.PyCFunctionFast };
+        // SAFETY: as above, and the arguments stand in a row.
+        unsafe { body(module.as_ptr(), raw.as_mut_ptr(), count) }
     } else {
-        let count = arguments.len().cast_signed();
         // SAFETY: as above.
         let body = unsafe { original.0.PyCFunctionFastWithKeywords };
         // SAFETY: module and arguments are alive; the function has this very convention.

@@ -7,8 +7,9 @@
 //! | 3.12, 3.13 | a word of our loop; four C functions have new bodies | the same |
 //! | 3.14 and newer | the interpreter's thread state | the interpreter's list |
 //!
-//! Nothing is changed before the first loop or task of ours is made, and in the own flavour the
-//! current task stands in the interpreter's dict everywhere.
+//! Nothing is changed before the first loop or task of ours is made. In the own flavour the current
+//! task stands where the interpreter keeps its own; from 3.14 on all tasks stand in its set of
+//! strangers, and the functions that link who awaits whom have new bodies ([`links`]).
 
 use batonloop_cpython::Outcome;
 use batonloop_cpython::cell::GilCell;
@@ -46,6 +47,10 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     #[cfg(all(Py_3_12, not(Py_3_14)))]
     if !AVOIDS_SHORTCUTS.get(py) {
         KEEPS_CURRENT.set(py, current::replace_bodies(py)?);
+    }
+    #[cfg(Py_3_14)]
+    if AVOIDS_SHORTCUTS.get(py) {
+        links::replace_bodies(py)?;
     }
     // Whatever interrupts this, the next call does it again.
     IS_PREPARED.set(py, true);
@@ -169,7 +174,7 @@ fn call_with_loop(function: &'static names::Imported, task: &PyTask<'_>) -> Outc
 #[cfg(Py_3_12)]
 pub(crate) fn swap<'py>(task: &PyTask<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     #[cfg(Py_3_14)]
-    names::REGISTER_EAGER_TASK.get(task.py())?.call1((task,))?;
+    tell_books(&names::REGISTER_EAGER_TASK, task)?;
     #[cfg(not(Py_3_14))]
     kind::known::link(task);
     swap_for(task, Some(task.as_any().clone()))
@@ -182,7 +187,7 @@ pub(crate) fn swap_back<'py>(
     previous: Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     #[cfg(Py_3_14)]
-    names::UNREGISTER_EAGER_TASK.get(task.py())?.call1((task,))?;
+    tell_books(&names::UNREGISTER_EAGER_TASK, task)?;
     swap_for(task, previous)?;
     Ok(())
 }
@@ -248,8 +253,21 @@ pub(crate) fn register(task: &PyTask<'_>) -> PyResult<()> {
     #[cfg(not(Py_3_14))]
     kind::known::link(task);
     #[cfg(Py_3_14)]
-    names::REGISTER_TASK.get(task.py())?.call1((task,))?;
+    tell_books(&names::REGISTER_TASK, task)?;
     Ok(())
+}
+
+/// Tells the interpreter's books of a task.
+///
+/// In the own flavour those are sets. A task of a class without a hash is left out of them: it
+/// lives all the same, and could not stand in the set that `all_tasks()` returns either.
+#[cfg(Py_3_14)]
+#[inline]
+fn tell_books(function: &'static names::Imported, task: &PyTask<'_>) -> PyResult<()> {
+    match function.get(task.py())?.call1((task,)) {
+        Err(error) if task.as_any().hash().is_ok() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The same, for a task that was just allocated.
@@ -306,45 +324,23 @@ pub(crate) fn awaits_no_more(_: &PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<(
 #[cfg(Py_3_14)]
 #[inline]
 pub(crate) fn awaits<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
-    use pyo3::types::{PySet, PySetMethods};
-
-    let py = task.py();
     let Some(future) = kind::cast::<kind::Future>(awaited) else {
-        names::ADD_TO_AWAITED_BY.get(py)?.call1((awaited, task))?;
+        names::ADD_TO_AWAITED_BY.get(task.py())?.call1((awaited, task))?;
         return Ok(());
     };
-    let fields = future.fields();
-    let Some(known) = fields.awaited_by.get(py) else {
-        fields.awaited_by.set(task.as_any().clone());
-        return Ok(());
-    };
-    if fields.awaited_by_is_set() {
-        return known.cast::<PySet>()?.add(task);
-    }
-    let set = PySet::new(py, [known.as_any(), task.as_any()])?;
-    fields.awaited_by.set(set.into_any());
-    fields.set_awaited_by_is_set(true);
-    Ok(())
+    links::add(future, task.as_any())
 }
 
 /// A task waits for a future no longer: the call graph loses an edge.
 #[cfg(Py_3_14)]
 #[inline]
 pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny>) -> PyResult<()> {
-    use pyo3::types::{PySet, PySetMethods};
-
-    let py = task.py();
     let Some(future) = kind::cast::<kind::Future>(awaited) else {
-        names::DISCARD_FROM_AWAITED_BY.get(py)?.call1((awaited, task))?;
+        names::DISCARD_FROM_AWAITED_BY.get(task.py())?.call1((awaited, task))?;
         return Ok(());
     };
-    let fields = future.fields();
-    if fields.awaited_by.holds(task) {
-        fields.awaited_by.clear(py);
-    } else if fields.awaited_by_is_set()
-        && let Some(known) = fields.awaited_by.get(py)
-    {
-        known.cast::<PySet>()?.discard(task)?;
-    }
-    Ok(())
+    links::discard(future, task.as_any())
 }
+
+#[cfg(Py_3_14)]
+mod links;
