@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh SUITE X.Y...: runs tests with these Pythons, built already. SUITE is one of
 #   rust         cargo test of every crate
-#   python       pytest
+#   python       pytest, of batonloop and of the conformance runner
 #   conformance  CPython's own tests of asyncio
 #   all          the three
 #
@@ -84,13 +84,25 @@ test_python() {
             env BATONLOOP_LAYOUT=own BATONLOOP_TEST_WORLDS=batonloop \
             BATONLOOP_PROGRAMS="$FEWER_PROGRAMS" ".venv/$version/bin/python" -m pytest --quiet
     done
+    # The runner of CPython's tests must notice what fails; it is the same for every Python.
+    for version in "$@"; do
+        has_cpython_tests ".venv/$version/bin/python" || continue
+        try "pytest of the conformance runner, Python $version" \
+            ".venv/$version/bin/python" -m pytest --quiet conformance/tests
+        return
+    done
+    skipped+=("pytest of the conformance runner: no Python here came with CPython's own tests")
+}
+
+has_cpython_tests() {
+    "$1" -c 'import test.test_asyncio' 2>/dev/null
 }
 
 test_conformance() {
     local version python
     for version in "$@"; do
         python=".venv/$version/bin/python"
-        if ! "$python" -c 'import test.test_asyncio' 2>/dev/null; then
+        if ! has_cpython_tests "$python"; then
             skipped+=("conformance, Python $version: it came without CPython's own tests")
             continue
         fi
