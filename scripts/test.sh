@@ -25,12 +25,18 @@ failed=()
 
 # try LABEL COMMAND...: one step; remembers the summary that its runner printed.
 try() {
-    local label="$1" line
+    local label="$1" status=0 before="${#summaries[@]}" line
     shift
-    step "$label" timeout --foreground "$LIMIT" "$@" || failed+=("$label")
+    step "$label" timeout --foreground "$LIMIT" "$@" || status=$?
     while read -r line; do
         summaries+=("$label: $line")
     done < <(summary_of "$(log_of "$label")")
+    # A step that runs no test cannot fail, and so proves nothing.
+    if [ "$status" -eq 0 ] && [ "${#summaries[@]}" -eq "$before" ]; then
+        echo "    no test was run"
+        status=1
+    fi
+    [ "$status" -eq 0 ] || failed+=("$label")
 }
 
 # pytest, the conformance runner and unittest end in one line; cargo has one line a test program.
