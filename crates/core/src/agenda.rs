@@ -218,12 +218,6 @@ impl<H: Handle> Agenda<H> {
         self.remaining
     }
 
-    /// Whether nothing is ready, scheduled or watched: only another thread can wake this loop.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.scheduled.is_empty() && self.watched.is_empty()
-    }
-
     /// All handles, for a collector of garbage.
     pub fn iter(&self) -> impl Iterator<Item = &H> {
         self.ready.iter().chain(self.scheduled.iter()).chain(self.watched.iter())

@@ -33,11 +33,12 @@ pub enum Resume {
 /// What the coroutine did then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It yielded `None`: it lets the others run first.
+    /// It yielded `None`: it lets the others run first. Nothing is paid or owed by that, so a host
+    /// may queue the next step without asking, as the Python host does.
     Yield,
     /// It yielded a future of the same loop that it awaits.
     Await,
-    /// It yielded something that no task can wait for.
+    /// It yielded something that no task can wait for. As for a bare yield, a host need not ask.
     Stray,
     /// It returned.
     Return,

@@ -34,18 +34,6 @@ pub enum Stage {
 pub struct InvalidState;
 
 impl Stage {
-    /// The stage with that number.
-    #[inline]
-    #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Pending),
-            1 => Some(Self::Cancelled),
-            2 => Some(Self::Finished),
-            _ => None,
-        }
-    }
-
     /// The number in CPython's struct.
     #[inline]
     #[must_use]

@@ -48,9 +48,10 @@ pub struct TaskState {
 /// What the host does after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Queue another step.
+    /// Queue another step. A debt stays as it is.
     Soon,
-    /// Queue another step that brings along the `RuntimeError` which names the stray object.
+    /// Queue another step that brings along the `RuntimeError` which names the stray object. A debt
+    /// stays as it is.
     SoonWithError,
     /// Remember what is awaited and add the task to its callbacks. If `cancel`, then cancel it with
     /// the stored message, and tell the answer to [`TaskState::pass_on`].

@@ -127,20 +127,6 @@ impl<H> Watched<H> {
         self.take(fd, Side::Writer)
     }
 
-    /// The reader of a descriptor.
-    #[inline]
-    #[must_use]
-    pub fn reader(&self, fd: i32) -> Option<&H> {
-        self.watcher(fd)?.reader.as_ref()
-    }
-
-    /// The writer of a descriptor.
-    #[inline]
-    #[must_use]
-    pub fn writer(&self, fd: i32) -> Option<&H> {
-        self.watcher(fd)?.writer.as_ref()
-    }
-
     /// What is wanted of a descriptor, which is what the kernel should know.
     #[must_use]
     pub fn interest(&self, fd: i32) -> Interest {
@@ -167,13 +153,6 @@ impl<H> Watched<H> {
         watchers.flat_map(|watcher| watcher.reader.iter().chain(&watcher.writer))
     }
 
-    /// All watched descriptors and what is wanted of them, by number.
-    pub fn descriptors(&self) -> impl Iterator<Item = (i32, Interest)> {
-        let table = (0..).zip(&self.table);
-        let all = table.chain(self.tree.iter().map(|(&fd, watcher)| (fd, watcher)));
-        all.map(|(fd, watcher)| (fd, watcher.interest())).filter(|(_, wanted)| !wanted.is_none())
-    }
-
     /// Gives out every handle.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = H> {
         self.count = 0;
@@ -185,9 +164,10 @@ impl<H> Watched<H> {
 
     #[inline]
     pub(crate) fn handle(&self, fd: i32, side: Side) -> Option<&H> {
+        let watcher = self.watcher(fd)?;
         match side {
-            Side::Reader => self.reader(fd),
-            Side::Writer => self.writer(fd),
+            Side::Reader => watcher.reader.as_ref(),
+            Side::Writer => watcher.writer.as_ref(),
         }
     }
 
