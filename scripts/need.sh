@@ -3,14 +3,16 @@
 . "$(dirname "$0")/lib.sh"
 
 AGAIN="run make again"
+# The oldest Rust that builds this, for example 1.88.
+RUST="$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)"
 
 for thing in "$@"; do
     case "$thing" in
     cargo)
         command -v cargo >/dev/null ||
-            die "cargo is missing: install Rust 1.85 or newer with rustup, then $AGAIN"
+            die "cargo is missing: install Rust $RUST or newer with rustup, then $AGAIN"
         minor="$(cargo --version | sed -E 's/^cargo 1\.([0-9]+).*/\1/')"
-        [ "$minor" -ge 85 ] 2>/dev/null ||
+        [ "$minor" -ge "${RUST#1.}" ] 2>/dev/null ||
             die "cargo 1.$minor is too old: run 'rustup update stable', then $AGAIN"
         ;;
     cc)
