@@ -1,10 +1,8 @@
 //! The clock that timers are measured by, and a cheaper one that only tells whether time has
 //! passed.
 
-use std::time::Duration;
-
 use batonloop_core::Instant;
-use rustix::time::{ClockId, clock_getres, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -14,14 +12,6 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::Monotonic);
     Instant::from_nanos(time.tv_sec * NANOS_PER_SECOND + time.tv_nsec)
-}
-
-/// The smallest step of [`now`].
-#[must_use]
-pub fn resolution() -> Duration {
-    let step = clock_getres(ClockId::Monotonic);
-    // A resolution is a positive number of seconds and less than a second of nanoseconds.
-    Duration::new(step.tv_sec.unsigned_abs(), u32::try_from(step.tv_nsec).unwrap_or(0))
 }
 
 /// A counter that grows steadily on one processor, in units of its own.

@@ -5,7 +5,7 @@
 //!   clock::now ───────▶ Instant        what the loop's timers are compared with
 //!   Selector::select ─▶ Event, Event   sleeps until a descriptor, a waker or the timeout
 //!   Waker::wake ──────▶ ends a sleep   from any thread, and from a signal handler
-//!   SignalPipe ───────▶ bytes          numbers of signals, written by whoever caught them
+//!   SignalPipe ───────▶ bytes          numbers of signals, for a host that catches them itself
 //! ```
 //!
 //! Everything here is safe to call and speaks `io::Result`, with the kernel's own error numbers.

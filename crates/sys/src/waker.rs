@@ -17,12 +17,14 @@ const PIPE_BYTES: usize = 4096;
 
 /// Ends a loop's sleep, from any thread and from a signal handler.
 ///
-/// However many wakes come before the loop looks, it is woken once; but a wake that comes after the
-/// loop has drained is never lost:
+/// A wake says only that there is something to look for. What that is, and where it is put, is the
+/// host's affair: the Python host's threads queue a handle under the interpreter's lock, another
+/// host may have a queue with a lock of its own. However many wakes come before the loop looks, it
+/// is woken once; but a wake that comes after the loop has drained is never lost:
 ///
 /// ```text
-///   producer   1 puts its message into the inbox    2 flag := true; was it false? then write
-///   loop       3 reads the descriptor empty         4 flag := false      5 takes the inbox
+///   another thread   1 leaves its message          2 flag := true; was it false? then write
+///   the loop         3 reads the descriptor empty  4 flag := false    5 looks for messages
 /// ```
 ///
 /// If step 2 finds the flag set, then somebody has written, or is about to, and step 4 is still to
@@ -82,7 +84,11 @@ impl Waker {
 /// A pipe into which the numbers of caught signals are written, one byte each.
 ///
 /// A [`Waker`] cannot serve for that: its descriptor takes eight bytes at a time and adds them up.
-/// Both ends refuse to block, as `signal.set_wakeup_fd` demands.
+/// Both ends refuse to block, for a signal handler must not.
+///
+/// It is for a host that runs Rust programs on the same core and catches signals itself. The Python
+/// host does without: there the interpreter catches them, and `unix_events.py` gives it a socket to
+/// write to.
 #[derive(Debug)]
 pub struct SignalPipe {
     reader: OwnedFd,
@@ -107,7 +113,7 @@ impl SignalPipe {
         self.reader.as_raw_fd()
     }
 
-    /// The descriptor to hand to `signal.set_wakeup_fd`.
+    /// The descriptor for the signal handler to write to, one byte for each signal.
     #[must_use]
     pub fn writer_fd(&self) -> RawFd {
         self.writer.as_raw_fd()

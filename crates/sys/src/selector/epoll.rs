@@ -72,12 +72,6 @@ impl Selector {
         Ok(selector)
     }
 
-    /// What the backend is called.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        "epoll"
-    }
-
     /// The number of the selector's own descriptor.
     #[must_use]
     pub fn fd(&self) -> RawFd {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use batonloop_sys::clock::{now, resolution, ticks};
+use batonloop_sys::clock::{now, ticks};
 
 #[test]
 fn the_clock_never_goes_back() {
@@ -27,8 +27,9 @@ fn the_clock_is_the_monotonic_one() {
 
 #[test]
 fn the_clock_counts_nanoseconds() {
-    assert!(resolution() > Duration::ZERO);
-    assert!(resolution() <= Duration::from_millis(20), "{:?}", resolution());
+    // A clock of coarser steps would give no other remainder than zero.
+    let remainders = (0..1_000).map(|_| now().nanos() % 1_000);
+    assert!(remainders.into_iter().any(|remainder| remainder != 0));
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_full_signal_pipe_refuses_instead_of_blocking_and_can_be_emptied() {
     });
 }
 
-/// Writes as Python's own handler does: a byte per signal.
+/// Writes as a signal handler does: a byte per signal.
 fn write_to(pipe: &SignalPipe, bytes: &[u8]) -> Result<usize, Errno> {
     // SAFETY: the pipe is borrowed for longer than its number.
     let writer = unsafe { BorrowedFd::borrow_raw(pipe.writer_fd()) };
