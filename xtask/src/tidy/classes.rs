@@ -1,9 +1,10 @@
 //! Rule 30: a `#[pyclass]` is frozen, and one that holds Python objects shows them to the garbage
 //! collector and lets go of them.
 //!
-//! A class holds Python objects if a field's type mentions `Py<`, or a struct or enum of the same
-//! crate that does. A class that nothing can be taken out of says so in its documentation with the
-//! words of [`NOTHING_TO_CLEAR`], and the reason.
+//! A class holds Python objects if a field's type mentions `Py<`, one of the [`KEEPERS`] of
+//! crates/cpython, or a struct or enum of the same crate that does. A class that nothing can be
+//! taken out of says so in its documentation with the words of [`NOTHING_TO_CLEAR`], and the
+//! reason.
 
 use std::collections::HashSet;
 
@@ -11,6 +12,8 @@ use super::house::{File, Finding, House};
 use super::source::Source;
 
 const NOTHING_TO_CLEAR: &str = "Not cleared:";
+/// What keeps a Python object for other crates, without a word of it in a field's type.
+const KEEPERS: &[&str] = &["Slot", "GilSlot", "Builtin"];
 
 /// A struct or an enum.
 struct Type<'h> {
@@ -108,6 +111,7 @@ fn holders<'h>(types: &[Type<'h>]) -> HashSet<(Option<&'h str>, &'h str)> {
         for class in types {
             let home = class.file.crate_name();
             let holds = class.fields.windows(2).any(|pair| pair == ["Py", "<"])
+                || class.fields.iter().any(|word| KEEPERS.contains(word))
                 || class.fields.iter().any(|word| holders.contains(&(home, *word)));
             if holds {
                 holders.insert(key(class));
@@ -165,6 +169,19 @@ mod tests {
         assert_eq!(check(&house).len(), 2);
         let elsewhere = House::of(&[(PATH, handle), ("crates/cpython/src/state.rs", state)]);
         assert_eq!(check(&elsewhere).len(), 0);
+    }
+
+    #[test]
+    fn objects_held_in_a_place_of_ours_count() {
+        let text = "#[pyclass(frozen)]\nstruct FutureIter {\n    future: GilSlot,\n}\n";
+        assert_finds(check, PATH, text, &[(2, "__traverse__"), (2, "__clear__")]);
+        let text = "#[pyclass(frozen)]\n\
+                    struct EventLoop {\n    agenda: LoopCell<Agenda<Entry>>,\n}\n\
+                    struct Entry { object: Py<PyAny>, verb: u8 }\n\
+                    impl EventLoop { fn __traverse__(&self) {} }\n";
+        assert_finds(check, PATH, text, &[(2, "__clear__")]);
+        let text = "#[pyclass(frozen)]\nstruct Flags(GilCell<bool>, TypeCache);\n";
+        assert_finds(check, PATH, text, &[]);
     }
 
     #[test]
