@@ -27,6 +27,15 @@ ARGS ?=
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml .cargo/config.toml \
 	$(shell find crates -name '*.rs' -path '*/src/*' -o -name build.rs -o -name Cargo.toml)
 
+# How many random programs each Python compares, and the seed of others than those of every run;
+# without them scripts/test.sh decides.
+ifdef PROGRAMS
+export BATONLOOP_PROGRAMS := $(PROGRAMS)
+endif
+ifdef SEED
+export BATONLOOP_SEED := $(SEED)
+endif
+
 .PHONY: help run build test test-rust test-python lint bench count docs \
 	conformance pythons lock clean need
 
@@ -34,6 +43,7 @@ help:
 	@echo 'make run          build in release mode and run the tour on batonloop'
 	@echo '                  (any other program: make run PROGRAM=path ARGS="one two")'
 	@echo 'make test         all tests, on every Python found (PYTHONS="3.12 3.13" restricts)'
+	@echo '                  (PROGRAMS=20000 compares so many random programs, SEED=7 other ones)'
 	@echo 'make test-rust    the Rust tests alone'
 	@echo 'make test-python  the Python tests alone'
 	@echo 'make conformance  the asyncio tests of CPython alone'

@@ -10,8 +10,8 @@
 
 suite="$1"
 shift
-# A hang is a failure of its own; no step comes near this many seconds.
-LIMIT=900
+# A hang is a failure of its own; no step comes near this many seconds, nor a program near a tenth.
+LIMIT=$((900 + ${BATONLOOP_PROGRAMS:-0} / 10))
 # What the fast layout decides is tested without it, too, where its layout is in daily use.
 OWN_LAYOUT_PYTHONS="3.12 3.13"
 # How many random programs each of these two compares, and how many every other Python.

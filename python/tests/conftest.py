@@ -187,6 +187,24 @@ def open_fds() -> dict[int, str]:
     return result
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("random programs")
+    group.addoption(
+        "--programs",
+        type=int,
+        default=os.environ.get("BATONLOOP_PROGRAMS") or "2000",
+        metavar="N",
+        help="compare N random programs; without it as many as BATONLOOP_PROGRAMS says, or 2000",
+    )
+    group.addoption(
+        "--seed",
+        type=int,
+        default=os.environ.get("BATONLOOP_SEED") or None,
+        metavar="S",
+        help="draw those of seed S; without it those of BATONLOOP_SEED, or the same in every run",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the random programs last: what they leave in memory slows every collection after."""
     items.sort(key=lambda item: "random" in item.path.name)

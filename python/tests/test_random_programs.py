@@ -1,15 +1,14 @@
 """Random async programs do the same on asyncio and on batonloop.
 
-The same 2,000 programs are drawn in every run; BATONLOOP_PROGRAMS=100000 asks for more, and
-BATONLOOP_SEED=7 for others. A failure prints the shortest program that still differs, what
-happened before, and what happened then in each world. Its program goes into
-test_found_by_random.py.
+The same 2,000 programs are drawn in every run; `pytest --programs=100000` asks for more, and
+`--seed=7` for others; or BATONLOOP_PROGRAMS and BATONLOOP_SEED in the environment do. A failure
+prints the shortest program that still differs, what happened before, and what happened then in
+each world. Its program goes into test_found_by_random.py.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import os
 import sys
 
 import pytest
@@ -20,9 +19,8 @@ from random_programs.comparison import Difference, compare, record
 from random_programs.planted import BUGS
 from random_programs.programs import Program, programs
 
-PROGRAMS = int(os.environ.get("BATONLOOP_PROGRAMS", "2000"))
-SEED = os.environ.get("BATONLOOP_SEED", "")
-
+# So many programs at least are compared where the generator itself is tested, for it takes long.
+MANY = 2000
 # Both ways of using batonloop; the first gets most of the programs.
 SHARES = {"batonloop": 0.8, "batonloop_loop_only": 0.2}
 
@@ -31,13 +29,15 @@ slow = pytest.mark.slow
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 
 
-def check(world: worlds.World, count: int, *, shrink: bool = True, seeded: str = SEED) -> None:
+def check(
+    world: worlds.World, count: int, *, shrink: bool = True, seed_number: int | None = None
+) -> None:
     """Compare so many random programs on asyncio and in this world."""
     stock = worlds.stock()
 
     @settings(
         max_examples=count,
-        derandomize=not seeded,
+        derandomize=seed_number is None,
         database=None,
         deadline=None,
         phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
@@ -47,13 +47,26 @@ def check(world: worlds.World, count: int, *, shrink: bool = True, seeded: str =
     def agree(program: Program) -> None:
         compare(str(program), stock, world)
 
-    (seed(int(seeded))(agree) if seeded else agree)()
+    (agree if seed_number is None else seed(seed_number)(agree))()
 
 
 @pytest.fixture
-def long_test(request: pytest.FixtureRequest) -> None:
+def count(request: pytest.FixtureRequest) -> int:
+    """How many programs are wanted."""
+    return int(request.config.getoption("--programs"))
+
+
+@pytest.fixture
+def seed_number(request: pytest.FixtureRequest) -> int | None:
+    """Which programs are wanted, if not those of every run."""
+    number: int | None = request.config.getoption("--seed")
+    return number
+
+
+@pytest.fixture
+def long_test(request: pytest.FixtureRequest, count: int) -> None:
     """Gives a test that runs many programs the time that they need, and still ends a hang."""
-    limit = HANG_SECONDS + PROGRAMS * 0.1
+    limit = HANG_SECONDS + count * 0.1
     stderr = request.config.stash[REAL_STDERR]
     faulthandler.dump_traceback_later(limit, exit=True, file=stderr)
 
@@ -62,26 +75,31 @@ def long_test(request: pytest.FixtureRequest) -> None:
 @pytest.mark.skipif("batonloop" not in chosen_worlds(), reason="only stock asyncio is wanted")
 @pytest.mark.parametrize("way", SHARES)
 @pytest.mark.usefixtures("long_test")
-def test_a_random_program_does_the_same_on_batonloop(way: str) -> None:
-    check(getattr(worlds, way)(), max(1, int(PROGRAMS * SHARES[way])))
+def test_a_random_program_does_the_same_on_batonloop(
+    way: str, count: int, seed_number: int | None
+) -> None:
+    check(getattr(worlds, way)(), max(1, int(count * SHARES[way])), seed_number=seed_number)
 
 
 @slow
 @pytest.mark.usefixtures("long_test")
-def test_a_random_program_does_the_same_on_both_twins_of_asyncio() -> None:
+def test_a_random_program_does_the_same_on_both_twins_of_asyncio(
+    count: int, seed_number: int | None
+) -> None:
     # If asyncio in C and asyncio in Python did not agree, the comparison would mean nothing.
-    check(worlds.plain(), max(1, PROGRAMS // 8))
+    check(worlds.plain(), max(1, count // 8), seed_number=seed_number)
 
 
 @slow
 @pytest.mark.skipif("asyncio" not in chosen_worlds(), reason="only batonloop is wanted")
-@pytest.mark.skipif(PROGRAMS < 2000, reason="few programs are wanted")
 @pytest.mark.parametrize("bug", BUGS)
-def test_the_generator_finds_a_planted_bug(bug: str) -> None:
+def test_the_generator_finds_a_planted_bug(bug: str, count: int) -> None:
+    if count < MANY:
+        pytest.skip("few programs are wanted")
     if "eager" in bug and sys.version_info < (3, 12):
         pytest.skip("no eager tasks before 3.12")
     with pytest.raises(Difference):
-        check(BUGS[bug](), 3000, shrink=False, seeded="")
+        check(BUGS[bug](), 3000, shrink=False)
 
 
 def test_a_difference_is_told_with_the_program_and_both_versions() -> None:
