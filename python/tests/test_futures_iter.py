@@ -481,11 +481,12 @@ def test_an_iterator_and_its_future_in_a_cycle_are_collected(world: Any, loop: A
 
 def test_an_iterator_is_made_by_its_future_only(world: Any, loop: Any) -> None:
     kind = type(world.Future(loop=loop).__await__())
-    try:
-        made = kind()
-    except TypeError:
+    if not world.is_ours and sys.version_info >= (3, 12):
+        # One of no future, by accident.
+        repr(kind())
         return
-    repr(made)
+    with pytest.raises(TypeError, match=r"cannot create '.*FutureIter' instances"):
+        kind()
 
 
 def test_awaiting_a_future_returns_its_result_to_a_task(world: Any, loop: Any) -> None:

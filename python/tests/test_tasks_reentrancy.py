@@ -771,6 +771,7 @@ def test_futures_and_tasks_revived_again_and_again(world: Any) -> None:
             del future
             loop.stop(); loop.run_forever()
             gc.collect()
+            assert len(kept) == 3, kept
             for context in kept:
                 each = context.get("future") or context.get("task")
                 repr(each); each.done(); each.get_loop()
