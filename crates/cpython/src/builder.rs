@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use pyo3::types::{PyAny, PyTuple, PyType};
-use pyo3::{Bound, PyResult, Python, ffi};
+use pyo3::{Bound, PyResult, PyTypeInfo, Python, ffi};
 
 use crate::kind::{self, Kind};
 use crate::method::{Method, Property, TypeSlot};
@@ -171,9 +171,14 @@ fn hide_next(type_object: &Bound<'_, PyType>) {
 ///
 /// # Errors
 ///
-/// What the class says to a new attribute; `MemoryError`.
-pub fn add_method<T>(class: &Bound<'_, PyType>, method: Method<T>) -> PyResult<()> {
-    use pyo3::types::PyAnyMethods;
+/// TypeError if the class does not derive from `T`; what the class says to a new attribute;
+/// `MemoryError`.
+pub fn add_method<T: PyTypeInfo>(class: &Bound<'_, PyType>, method: Method<T>) -> PyResult<()> {
+    use pyo3::types::{PyAnyMethods, PyTypeMethods};
+
+    if !class.is_subclass_of::<T>()? {
+        return Err(pyo3::exceptions::PyTypeError::new_err("a method of another class"));
+    }
 
     // The interpreter keeps a pointer to the definition for as long as the method lives.
     let definition = Box::leak(Box::new(method.0));

@@ -409,31 +409,29 @@ where
     unsafe { Bound::from_owned_ptr_or_err(py, object) }
 }
 
-/// A callable that is bound to one object: `object` is its `__self__`.
-pub struct BoundFunction(ffi::PyMethodDef);
+/// A callable that is bound to one object of kind `K`: `object` is its `__self__`.
+pub struct BoundFunction<K>(Method<K>);
 
 // SAFETY: the definition is never changed, and its pointers are to static data.
-unsafe impl Sync for BoundFunction {}
+unsafe impl<K> Sync for BoundFunction<K> {}
 // SAFETY: as above.
-unsafe impl Send for BoundFunction {}
+unsafe impl<K> Send for BoundFunction<K> {}
 
-impl BoundFunction {
+impl<K: Kind> BoundFunction<K> {
     /// A callable of any arguments, from a method.
-    pub fn new<K: 'static>(method: Method<K>) -> Self {
-        Self(method.0)
+    pub fn new(method: Method<K>) -> Self {
+        Self(method)
     }
 
-    /// A new callable for `object`, which must be of the kind the method was made for.
+    /// A new callable for `object`.
     ///
     /// # Errors
     ///
     /// `MemoryError`.
-    pub fn bind<'py, K: Kind>(
-        &'static self,
-        object: &Bound<'py, K>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let definition = ptr::from_ref(&self.0).cast_mut();
-        // SAFETY: the definition is static and never written; `object` becomes `__self__`.
+    pub fn bind<'py>(&'static self, object: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
+        let definition = ptr::from_ref(&self.0.0).cast_mut();
+        // SAFETY: the definition is static and never written; `object` becomes `__self__`, of the
+        // kind that the method was made for.
         let function =
             unsafe { ffi::PyCFunction_NewEx(definition, object.as_ptr(), ptr::null_mut()) };
         // SAFETY: a new reference, or null with an exception set.

@@ -295,14 +295,14 @@ fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
     if host.has_own_time.get(py) && host.has_own_call_at.get(py) {
         if let Ok(delay) = delay.cast_exact::<PyFloat>() {
             let when = clock::now().seconds() + delay.extract::<f64>()?;
-            return schedule(this, "call_later", events::float(py, when), when, call);
+            return schedule(this, events::float(py, when), when, call);
         }
         let when = events::float(py, clock::now().seconds()).add(delay)?;
-        return call_at_object(this, "call_later", &when, call);
+        return call_at_object(this, &when, call);
     }
     let when = this.call_method0(intern!(py, "time"))?.add(delay)?;
     if host.has_own_call_at.get(py) {
-        return call_at_object(this, "call_later", &when, call);
+        return call_at_object(this, &when, call);
     }
     let mut all = vec![when, call.callback.clone()];
     all.extend(call.arguments.iter().cloned());
@@ -313,12 +313,11 @@ fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
 
 fn call_at<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let ([when], call) = take_apart("call_at", ["when"], args)?;
-    call_at_object(this, "call_at", when, call)
+    call_at_object(this, when, call)
 }
 
 fn call_at_object<'py>(
     this: &PyLoop<'py>,
-    method: &str,
     when: &Bound<'py, PyAny>,
     call: Call<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -337,13 +336,12 @@ fn call_at_object<'py>(
         }
         Err(error) => return Err(error),
     };
-    schedule(this, method, when.clone(), seconds, call)
+    schedule(this, when.clone(), seconds, call)
 }
 
 #[inline]
 fn schedule<'py>(
     this: &PyLoop<'py>,
-    method: &str,
     when: Bound<'py, PyAny>,
     seconds: f64,
     call: Call<'_, 'py>,
@@ -353,7 +351,6 @@ fn schedule<'py>(
     host.check_closed(py)?;
     if host.debug.get(py) {
         host.check_thread(py)?;
-        let _ = method;
         exceptions::check_callback(call.callback, "call_at")?;
     }
     let timer = events::new_timer(call.into_callback(this)?, when)?.into_any();

@@ -201,7 +201,7 @@ fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
 
 /// Gives control to a handle's callback.
 #[inline]
-fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
+fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let py = object.py();
     let Some(handle) = as_handle(&object) else {
         return Err(exceptions::stranger(&object).into());
@@ -228,7 +228,7 @@ fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
     });
     match outcome {
         Ok(()) => Ok(()),
-        Err(error) => report(handle, *error, event_loop),
+        Err(error) => report(handle, *error),
     }
 }
 
@@ -249,7 +249,7 @@ fn run_guarded(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
 
 /// Tells the loop's exception handler that a callback raised.
 #[cold]
-pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr, _: &EventLoop) -> Outcome {
+pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr) -> Outcome {
     let py = handle.py();
     if exceptions::is_exit(&error, py) {
         return Err(error.into());

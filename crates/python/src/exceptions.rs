@@ -10,7 +10,8 @@ use crate::names;
 /// `asyncio.InvalidStateError(message)`.
 #[cold]
 pub(crate) fn invalid_state(py: Python<'_>, message: impl Into<String>) -> PyErr {
-    raise(py, &names::INVALID_STATE_ERROR, Some(message.into()))
+    let made = names::INVALID_STATE_ERROR.get(py).and_then(|class| class.call1((message.into(),)));
+    made.map_or_else(|error| error, |exception| coroutine::raised(&exception))
 }
 
 /// A new `asyncio.CancelledError()`, or with a message; not raised yet.
@@ -24,14 +25,6 @@ pub(crate) fn new_cancelled<'py>(
         Some(message) if !message.is_none() => class.call1((message,)),
         _ => class.call0(),
     }
-}
-
-fn raise(py: Python<'_>, class: &names::Imported, message: Option<String>) -> PyErr {
-    let made = class.get(py).and_then(|class| match message {
-        Some(message) => class.call1((message,)),
-        None => class.call0(),
-    });
-    made.map_or_else(|error| error, |exception| coroutine::raised(&exception))
 }
 
 /// Whether `error` is a `CancelledError`.

@@ -1,6 +1,5 @@
 //! The functions of the module: what asyncio offers beside its classes.
 
-use batonloop_cpython::kind::{self, Sleep};
 use batonloop_cpython::method::{self, Args};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyFloat, PyInt, PyModule, PyModuleMethods};
 use pyo3::{Bound, PyResult, Python, intern};
@@ -93,7 +92,6 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("all_tasks", py.import("asyncio.tasks")?.getattr(intern!(py, "all_tasks"))?)?;
     module
         .add("current_task", py.import("asyncio.tasks")?.getattr(intern!(py, "current_task"))?)?;
-    let _ = kind::type_object::<Sleep>(py)?;
     Ok(())
 }
 

@@ -47,7 +47,7 @@ fn not_initialised() -> Box<PyErr> {
     PyRuntimeError::new_err("batonloop is not initialised").into()
 }
 
-/// What a future is made of.
+/// A future of ours, a task included.
 pub(crate) type PyFuture<'py> = Bound<'py, Future>;
 
 /// The stage of a future's life.
@@ -545,7 +545,7 @@ pub(crate) fn may_wait_directly(future: &PyFuture<'_>) -> bool {
             .is_some_and(|event_loop| EventLoop::direct(&event_loop).is_some())
 }
 
-/// Whether it has a result; then that is retrieved.
+/// Whether it has a result.
 #[inline]
 pub(crate) fn has_result(future: &PyFuture<'_>) -> bool {
     let fields = future.fields();

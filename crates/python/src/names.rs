@@ -78,7 +78,7 @@ pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 
-static CREATE_TASK_METHOD: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
+static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 
 /// Whether `loop.create_task()` of this Python passes all its keywords to a task factory; so since
 /// 3.13.3.
@@ -88,7 +88,7 @@ pub(crate) fn passes_keywords_to_factories(py: Python<'_>) -> PyResult<bool> {
     static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
     ANSWER
         .get_or_try_init(py, || {
-            let code = CREATE_TASK_METHOD.get(py)?.getattr("create_task")?.getattr("__code__")?;
+            let code = BASE_EVENT_LOOP.get(py)?.getattr("create_task")?.getattr("__code__")?;
             Ok(code.getattr("co_flags")?.extract::<u32>()? & TAKES_KEYWORDS != 0)
         })
         .copied()

@@ -188,7 +188,6 @@ fn take_name_id(py: Python<'_>, fields: &TaskFields) {
         let Ok(number) = pyo3::IntoPyObject::into_pyobject(id, py);
         fields.name.set(number.into_any());
     }
-    let _ = py;
     fields.set_name_id(id);
 }
 

@@ -5,7 +5,7 @@ use batonloop_cpython::kind::{self, Fields, Sleep};
 use batonloop_cpython::method::{Args, BoundFunction, Method, function, missing};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::panic::PanicException;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyModule};
 use pyo3::{Bound, PyErr, PyResult, Python};
 
 use crate::bench::{assert_raised, count, thing, with_python};
@@ -182,14 +182,16 @@ fn a_function_and_a_bound_function_are_called_like_any() {
         Ok(pyo3::types::PyInt::new(this.py(), count).into_any())
     }
     with_python(|py| {
-        let made = function(py, "tests", c"count_all", c"Count.", count_all).expect("a function");
+        let home = PyModule::new(py, "tests").expect("a module");
+        let made =
+            function(&home, "tests", c"count_all", c"Count.", count_all).expect("a function");
         assert_eq!(made.call1((1, 2)).expect("it returns").to_string(), "2");
         assert_eq!(made.getattr("__module__").expect("a name").to_string(), "tests");
         assert_eq!(made.getattr("__name__").expect("a name").to_string(), "count_all");
 
         let itself =
             Method::<Sleep>::no_args(c"itself", c"Give itself.", |this| Ok(this.as_any().clone()));
-        let itself: &'static BoundFunction = Box::leak(Box::new(BoundFunction::new(itself)));
+        let itself: &'static BoundFunction<Sleep> = Box::leak(Box::new(BoundFunction::new(itself)));
         let object = sleep(py);
         let alone = count(&object);
         let bound = itself.bind(kind::cast::<Sleep>(&object).expect("of the kind"));

@@ -58,7 +58,7 @@ fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
     });
     match outcome {
         Ok(()) => Ok(()),
-        Err(error) => report(task, *error, event_loop),
+        Err(error) => report(task, *error),
     }
 }
 
@@ -87,7 +87,7 @@ fn failure<'py>(future: &Bound<'py, Future>) -> Option<Bound<'py, PyAny>> {
 
 /// A step that could not be made, in the words of a callback that raised.
 #[cold]
-fn report(task: &PyTask<'_>, error: PyErr, event_loop: &EventLoop) -> Outcome {
+fn report(task: &PyTask<'_>, error: PyErr) -> Outcome {
     let py = task.py();
     if exceptions::is_exit(&error, py) {
         return Err(error.into());
@@ -102,7 +102,7 @@ fn report(task: &PyTask<'_>, error: PyErr, event_loop: &EventLoop) -> Outcome {
         event_loop: owner,
         source_traceback: None,
     })?;
-    events::report(&handle, error, event_loop)
+    events::report(&handle, error)
 }
 
 /// One step. `arrived` is the exception that the awaited brought; `ours` is the task's loop if it
@@ -511,7 +511,7 @@ pub(crate) fn start_eagerly(task: &PyTask<'_>) -> PyResult<()> {
 
 /// The callable that makes a step: for loops that are not ours, and for those who look.
 pub(crate) fn stepper<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
-    static FUNCTION: LazyLock<BoundFunction> = LazyLock::new(|| {
+    static FUNCTION: LazyLock<BoundFunction<Task>> = LazyLock::new(|| {
         BoundFunction::new(Method::<Task>::args(
             c"task_step",
             c"Make a step.",
@@ -523,7 +523,7 @@ pub(crate) fn stepper<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 /// The callable that wakes a task: what others see in a future's callbacks.
 pub(crate) fn wakeup<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
-    static FUNCTION: LazyLock<BoundFunction> = LazyLock::new(|| {
+    static FUNCTION: LazyLock<BoundFunction<Task>> = LazyLock::new(|| {
         BoundFunction::new(Method::<Task>::one_arg(c"task_wakeup", c"Wake up.", wake_by_call))
     });
     FUNCTION.bind(task)
