@@ -8,6 +8,7 @@ import gc
 import inspect
 import sys
 import types
+import weakref
 from typing import Any
 
 import pytest
@@ -477,6 +478,18 @@ def test_an_iterator_and_its_future_in_a_cycle_are_collected(world: Any, loop: A
     del future
     gc.collect()
     assert watched() is None
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_iterator_that_is_dropped_lets_its_future_go(world: Any, loop: Any, begun: bool) -> None:
+    future = world.Future(loop=loop)
+    gone = weakref.ref(future)
+    iterator = future.__await__()
+    if begun:
+        next(iterator)
+    del iterator, future
+    gc.collect()
+    assert gone() is None
 
 
 def test_an_iterator_is_made_by_its_future_only(world: Any, loop: Any) -> None:

@@ -1,8 +1,8 @@
 //! Looks at live objects of asyncio's own types and says whether they are laid out as we think.
 //!
-//! Each field is set by a public method to a value that is known, and the struct is then read
-//! where the field should be. A difference is no error: the caller makes the same types on
-//! `object` instead.
+//! Most fields are set by a public method to a value that is known, and the struct is then read
+//! where the field should be; a few are only found empty, as DESIGN.md says. A difference is no
+//! error: the caller makes the same types on `object` instead.
 
 use pyo3::exceptions::PyException;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyType, PyTypeMethods};

@@ -2,9 +2,8 @@
 //!
 //! The modules stand from the ground up; each imports only from those above it. [`names`] and
 //! [`exceptions`] are asyncio's own objects; [`host`] is what a loop queues, [`running`] which loop
-//! runs; [`events`],
-//! [`futures`], [`tasks`] and [`base_events`] carry the names of asyncio's files and hold what
-//! those hold.
+//! runs; [`events`], [`futures`], [`tasks`] and [`base_events`] carry the names of asyncio's files
+//! and hold what those hold.
 
 #![forbid(unsafe_code)]
 

@@ -7,7 +7,7 @@ use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell, TypeCache};
 use pyo3::types::{PyAnyMethods, PyList, PyListMethods};
 use pyo3::{Bound, PyTraverseError, PyVisit, Python, pyclass, pymethods};
 
-use crate::bench::{thing, value, with_python};
+use crate::bench::{count, thing, value, with_python};
 
 #[test]
 fn a_nested_with_panics_and_changes_nothing() {
@@ -91,6 +91,24 @@ fn a_place_shows_its_object_to_the_collector() {
         drop((object, keeper));
         py.import("gc").expect("gc").call_method0("collect").expect("a collection");
         assert!(weak.expect("a reference").call0().expect("its object").is_none());
+    });
+}
+
+#[test]
+fn a_place_that_dies_lets_its_object_go() {
+    with_python(|py| {
+        let object = thing(py);
+        let alone = count(&object);
+        {
+            let place = GilSlot::new();
+            place.slot(py).set(object.clone());
+        }
+        assert_eq!(count(&object), alone);
+        // So does the class that the place is part of, which nobody cleared.
+        let keeper = Bound::new(py, Keeper(GilSlot::new())).expect("a keeper");
+        keeper.get().0.slot(py).set(object.clone());
+        drop(keeper);
+        assert_eq!(count(&object), alone);
     });
 }
 
