@@ -12,9 +12,10 @@ suite="$1"
 shift
 # A hang is a failure of its own; no step comes near this many seconds, nor a program near a tenth.
 LIMIT=$((900 + ${BATONLOOP_PROGRAMS:-0} / 10))
-# What the fast layout decides is tested without it, too, where its layout is in daily use.
-OWN_LAYOUT_PYTHONS="3.12 3.13"
-# How many random programs each of these two compares, and how many every other Python.
+# What the fast layout decides is tested without it, too; these three have the three layouts.
+OWN_LAYOUT_PYTHONS="3.12 3.13 3.14"
+# How many random programs each of these compares, and how many every other Python.
+MOST_PROGRAMS_PYTHONS="3.12 3.13"
 PROGRAMS="${BATONLOOP_PROGRAMS:-2000}"
 FEWER_PROGRAMS="${BATONLOOP_PROGRAMS:-300}"
 
@@ -83,7 +84,7 @@ test_python() {
     local version programs
     for version in "$@"; do
         programs="$FEWER_PROGRAMS"
-        case " $OWN_LAYOUT_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
+        case " $MOST_PROGRAMS_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
         try "pytest, Python $version" env BATONLOOP_PROGRAMS="$programs" \
             ".venv/$version/bin/python" -m pytest --quiet
     done

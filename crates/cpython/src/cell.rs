@@ -103,7 +103,7 @@ impl GilSlot {
 impl Drop for GilSlot {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            // Whoever owns the place is being freed, with the interpreter held, if there is still one.
+            // Whoever owns the place is being freed, with the interpreter held while there is one.
             Python::try_attach(|py| self.0.clear(py));
         }
     }
