@@ -624,3 +624,22 @@ def test_cancelling_a_waiting_client_takes_its_watch_away(
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     assert loop.remove_reader(ours) is False
+
+
+def test_a_number_that_another_file_has_got_is_watched_anew(
+    world: World, loop: Any, in_time: None
+) -> None:
+    seen: list[str] = []
+    old, old_peer = socket.socketpair()
+    number = old.fileno()
+    loop.add_reader(number, seen.append, "old")
+    os.close(old.detach())
+    new, new_peer = socket.socketpair()
+    with old_peer, new, new_peer:
+        assert new.fileno() == number
+        loop.add_reader(number, seen.append, "new")
+        new_peer.send(b"x")
+        world.turn(loop)
+        # asyncio does not ask the kernel again, and never hears of it.
+        assert seen == (["new"] if world.is_ours else [])
+        assert loop.remove_reader(number)

@@ -1,5 +1,5 @@
-//! The native half of EventLoop: its public methods; the turn is in [`turn`], descriptors are in
-//! [`watch`].
+//! The native half of EventLoop: its public methods. What schedules callbacks is in [`schedule`],
+//! what makes tasks and futures in [`create`], the turn in [`turn`], descriptors are in [`watch`].
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -8,25 +8,24 @@ use batonloop_core::{Agenda, Instant};
 use batonloop_cpython::builder::add_method;
 use batonloop_cpython::call;
 use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell};
-use batonloop_cpython::kind::{self, Task};
-use batonloop_cpython::method::{Args, Method};
+use batonloop_cpython::kind;
+use batonloop_cpython::method::Method;
 use batonloop_sys::{Selector, Waker, clock};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::types::{
-    PyAny, PyAnyMethods, PyBool, PyDict, PyDictMethods, PyFloat, PyString, PyTuple, PyType,
-    PyTypeMethods,
-};
+use pyo3::types::{PyAny, PyAnyMethods, PyBool, PyDict, PyString, PyTuple, PyType, PyTypeMethods};
 use pyo3::{Bound, Py, PyResult, PyTraverseError, PyTypeInfo, PyVisit, Python, intern, pymethods};
 
-use crate::events::{self, Arguments, Callback};
+use crate::events;
 use crate::exceptions;
-use crate::futures;
 use crate::host::{EventLoop, Poller};
-use crate::names;
-use crate::tasks::{self, Options, known};
+use crate::tasks::known;
 
-pub(crate) mod turn;
-pub(crate) mod watch;
+mod create;
+mod schedule;
+mod turn;
+mod watch;
+
+pub(crate) use create::create_task;
 
 type PyLoop<'py> = Bound<'py, EventLoop>;
 
@@ -121,358 +120,8 @@ fn is_native(attribute: &Bound<'_, PyAny>, own: &Bound<'_, PyType>) -> PyResult<
     attribute.getattr("__objclass__")?.cast::<PyType>()?.is_subclass(own.as_any())
 }
 
-/// The stack of who calls, for a handle made in debug mode.
-#[inline]
-fn source_traceback<'py>(this: &PyLoop<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = this.py();
-    let host = this.get();
-    if host.has_own_get_debug.get(py) && !host.debug.get(py) {
-        return Ok(None);
-    }
-    if !this.call_method0(intern!(py, "get_debug"))?.is_truthy()? {
-        return Ok(None);
-    }
-    Ok(Some(names::EXTRACT_STACK.get(py)?.call0()?))
-}
-
-/// A callback, its arguments and its context, as the scheduling methods take them.
-struct Call<'a, 'py> {
-    callback: &'a Bound<'py, PyAny>,
-    arguments: &'a [Bound<'py, PyAny>],
-    context: Option<Bound<'py, PyAny>>,
-    /// Whether `context=None` was written out, as C functions do.
-    names_no_context: bool,
-}
-
-/// Takes the arguments of a scheduling method apart: `leading` ones come before the callback.
-#[inline]
-fn take_apart<'a, 'py, const LEADING: usize>(
-    method: &str,
-    leading: [&str; LEADING],
-    args: Args<'a, 'py>,
-) -> PyResult<([&'a Bound<'py, PyAny>; LEADING], Call<'a, 'py>)> {
-    if let (Some((first, rest)), false) =
-        (args.positional().split_first_chunk::<LEADING>(), args.has_keywords())
-        && let Some((callback, arguments)) = rest.split_first()
-    {
-        return Ok((
-            first.each_ref(),
-            Call { callback, arguments, context: None, names_no_context: false },
-        ));
-    }
-    take_apart_slowly(method, leading, args)
-}
-
-#[cold]
-fn take_apart_slowly<'a, 'py, const LEADING: usize>(
-    method: &str,
-    leading: [&str; LEADING],
-    args: Args<'a, 'py>,
-) -> PyResult<([&'a Bound<'py, PyAny>; LEADING], Call<'a, 'py>)> {
-    let mut found: [Option<&Bound<'py, PyAny>>; LEADING] = [None; LEADING];
-    let mut callback = None;
-    let mut positional = args.positional();
-    for place in found.iter_mut().chain([&mut callback]) {
-        if let Some((first, rest)) = positional.split_first() {
-            *place = Some(first);
-            positional = rest;
-        }
-    }
-    let mut context = None;
-    for (name, value) in args.keywords() {
-        let name = name.extract::<String>()?;
-        let place = match leading.iter().position(|known| *known == name) {
-            Some(index) => &mut found[index],
-            None if name == "callback" => &mut callback,
-            None if name == "context" => &mut context,
-            None => {
-                return Err(PyTypeError::new_err(format!(
-                    "EventLoop.{method}() got an unexpected keyword argument '{name}'"
-                )));
-            }
-        };
-        if place.replace(value).is_some() {
-            return Err(PyTypeError::new_err(format!(
-                "EventLoop.{method}() got multiple values for argument '{name}'"
-            )));
-        }
-    }
-    let missing: Vec<_> = leading
-        .iter()
-        .zip(&found)
-        .chain([(&"callback", &callback)])
-        .filter(|(_, value)| value.is_none())
-        .map(|(name, _)| format!("'{name}'"))
-        .collect();
-    let (Some(callback), true) = (callback, missing.is_empty()) else {
-        let plural = if missing.len() == 1 { "" } else { "s" };
-        return Err(PyTypeError::new_err(format!(
-            "EventLoop.{method}() missing {} required positional argument{plural}: {}",
-            missing.len(),
-            missing.join(" and ")
-        )));
-    };
-    // Nothing is missing, so the stand-in is never seen.
-    let found = found.map(|value| value.unwrap_or(callback));
-    let names_no_context = context.is_some_and(|context| context.is_none());
-    let context = context.filter(|context| !context.is_none()).cloned();
-    Ok((found, Call { callback, arguments: positional, context, names_no_context }))
-}
-
-impl<'py> Call<'_, 'py> {
-    /// What the handle keeps. In debug mode also the stack of the caller.
-    #[inline]
-    fn into_callback(self, this: &PyLoop<'py>) -> PyResult<Callback<'py>> {
-        let py = this.py();
-        let waiter = if self.names_no_context { kind::cast::<Task>(self.callback) } else { None };
-        let (callback, context) = match waiter {
-            // A C function has completed a future of ours and hands on who waits for it.
-            Some(task) => (tasks::step::wakeup(task)?, tasks::context(task)),
-            None => (self.callback.clone(), self.context),
-        };
-        let source_traceback = source_traceback(this)?;
-        Ok(Callback {
-            callback,
-            arguments: Arguments::keep(py, self.arguments)?,
-            context,
-            event_loop: this.as_any().clone(),
-            source_traceback,
-        })
-    }
-}
-
-fn call_soon<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    if let ([callback, arguments @ ..], false) = (args.positional(), args.has_keywords())
-        && this.get().is_direct.get(this.py())
-    {
-        let handle = events::new_plain_handle(this.as_any(), callback, arguments)?.into_any();
-        this.get().queue(handle.clone(), &events::RUN);
-        return Ok(handle);
-    }
-    call_soon_slowly(this, args)
-}
-
-/// With a context, in debug mode, or on a closed loop.
-#[cold]
-fn call_soon_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let ([], call) = take_apart("call_soon", [], args)?;
-    let host = this.get();
-    host.check_closed(py)?;
-    if host.debug.get(py) {
-        host.check_thread(py)?;
-        exceptions::check_callback(call.callback, "call_soon")?;
-    }
-    let handle = events::new_handle(call.into_callback(this)?)?.into_any();
-    host.queue(handle.clone(), &events::RUN);
-    Ok(handle)
-}
-
-fn call_soon_threadsafe<'py>(
-    this: &PyLoop<'py>,
-    args: Args<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let ([], call) = take_apart("call_soon_threadsafe", [], args)?;
-    let host = this.get();
-    host.check_closed(py)?;
-    if host.debug.get(py) {
-        exceptions::check_callback(call.callback, "call_soon_threadsafe")?;
-    }
-    let (handle, verb) = events::new_threadsafe_handle(call.into_callback(this)?)?;
-    host.queue(handle.clone(), verb);
-    host.wake(py);
-    Ok(handle)
-}
-
-fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let ([delay], call) = take_apart("call_later", ["delay"], args)?;
-    if delay.is_none() {
-        return Err(PyTypeError::new_err("delay must not be None"));
-    }
-    let host = this.get();
-    if host.has_own_time.get(py) && host.has_own_call_at.get(py) {
-        if let Ok(delay) = delay.cast_exact::<PyFloat>() {
-            let when = clock::now().seconds() + delay.extract::<f64>()?;
-            return schedule(this, events::float(py, when), when, call);
-        }
-        let when = events::float(py, clock::now().seconds()).add(delay)?;
-        return call_at_object(this, &when, call);
-    }
-    let when = this.call_method0(intern!(py, "time"))?.add(delay)?;
-    if host.has_own_call_at.get(py) {
-        return call_at_object(this, &when, call);
-    }
-    let mut all = vec![when, call.callback.clone()];
-    all.extend(call.arguments.iter().cloned());
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "context"), call.context)?;
-    this.call_method(intern!(py, "call_at"), PyTuple::new(py, all)?, Some(&keywords))
-}
-
-fn call_at<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let ([when], call) = take_apart("call_at", ["when"], args)?;
-    call_at_object(this, when, call)
-}
-
-fn call_at_object<'py>(
-    this: &PyLoop<'py>,
-    when: &Bound<'py, PyAny>,
-    call: Call<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if when.is_none() {
-        return Err(PyTypeError::new_err("when cannot be None"));
-    }
-    let seconds = match when.extract::<f64>() {
-        Ok(seconds) => seconds,
-        // An int that no float can hold lies beyond every clock.
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(when.py()) => {
-            if when.lt(0)? {
-                f64::NEG_INFINITY
-            } else {
-                f64::INFINITY
-            }
-        }
-        Err(error) => return Err(error),
-    };
-    schedule(this, when.clone(), seconds, call)
-}
-
-#[inline]
-fn schedule<'py>(
-    this: &PyLoop<'py>,
-    when: Bound<'py, PyAny>,
-    seconds: f64,
-    call: Call<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let host = this.get();
-    host.check_closed(py)?;
-    if host.debug.get(py) {
-        host.check_thread(py)?;
-        exceptions::check_callback(call.callback, "call_at")?;
-    }
-    let timer = events::new_timer(call.into_callback(this)?, when)?.into_any();
-    host.schedule(Instant::from_seconds(seconds), timer.clone(), &events::RUN);
-    Ok(timer)
-}
-
 fn time<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(events::float(this.py(), clock::now().seconds()))
-}
-
-fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    if this.get().is_direct.get(py) {
-        return Ok(futures::new(this.as_any().clone())?.into_any());
-    }
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "loop"), this)?;
-    kind::type_object::<kind::Future>(py)?.call((), Some(&keywords))
-}
-
-/// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
-#[inline(always)]
-pub(crate) fn create_task<'py>(
-    this: &PyLoop<'py>,
-    args: Args<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let host = this.get();
-    if let ([coroutine], false) = (args.positional(), args.has_keywords())
-        && host.is_direct.get(py)
-        && host.task_factory.slot(py).is_empty()
-        && tasks::is_plain(coroutine)
-    {
-        return Ok(tasks::new(this.as_any(), host, coroutine)?.into_any());
-    }
-    create_task_slowly(this, args)
-}
-
-#[cold]
-fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let host = this.get();
-    let keywords = PyDict::new(py);
-    let mut coroutine = args.positional().first().cloned();
-    if args.positional().len() > 1 {
-        return Err(PyTypeError::new_err(format!(
-            "EventLoop.create_task() takes 2 positional arguments but {} were given",
-            args.positional().len() + 1
-        )));
-    }
-    for (name, value) in args.keywords() {
-        if name.eq("coro")? && coroutine.is_none() {
-            coroutine = Some(value.clone());
-        } else {
-            keywords.set_item(name, value)?;
-        }
-    }
-    let Some(coroutine) = coroutine else {
-        return Err(PyTypeError::new_err(
-            "EventLoop.create_task() missing 1 required positional argument: 'coro'",
-        ));
-    };
-    host.check_closed(py)?;
-    if let Some(factory) = host.task_factory.slot(py).get(py) {
-        return call_factory(&factory, this, &coroutine, &keywords);
-    }
-    let accepts_eager_start = names::passes_keywords_to_factories(py)?;
-    let mut options = Options { accepts_eager_start, ..Options::default() };
-    for (name, value) in keywords.iter() {
-        options.accept("EventLoop.create_task", &name, &value)?;
-    }
-    options.event_loop = Some(this.as_any().clone());
-    Ok(tasks::new_with(&coroutine, options)?.into_any())
-}
-
-/// Calls a task factory as the running Python does: newer ones pass all keywords on, older ones
-/// only a context, and set the name afterwards.
-fn call_factory<'py>(
-    factory: &Bound<'py, PyAny>,
-    this: &PyLoop<'py>,
-    coroutine: &Bound<'py, PyAny>,
-    keywords: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    if names::passes_keywords_to_factories(py)? {
-        return factory.call((this, coroutine), Some(keywords));
-    }
-    let passed = PyDict::new(py);
-    let mut task_name = py.None().into_bound(py);
-    for (name, value) in keywords.iter() {
-        match name.extract::<&str>()? {
-            "context" if value.is_none() => {}
-            "context" => passed.set_item(name, value)?,
-            "name" => task_name = value,
-            other => {
-                return Err(PyTypeError::new_err(format!(
-                    "EventLoop.create_task() got an unexpected keyword argument '{other}'"
-                )));
-            }
-        }
-    }
-    let task = factory.call((this, coroutine), Some(&passed))?;
-    set_task_name(&task, &task_name)?;
-    Ok(task)
-}
-
-/// Before 3.13 a task without `set_name` is tolerated, and no name is no name.
-#[cfg(not(Py_3_13))]
-fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-    if !name.is_none()
-        && let Some(set_name) = task.getattr_opt(intern!(task.py(), "set_name"))?
-    {
-        set_name.call1((name,))?;
-    }
-    Ok(())
-}
-
-#[cfg(Py_3_13)]
-fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-    task.call_method1(intern!(task.py(), "set_name"), (name,))?;
-    Ok(())
 }
 
 fn get_debug<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -492,18 +141,13 @@ fn is_closed<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 /// Puts the hot methods on the class, at the price of C functions.
 pub(crate) fn add_hot_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
-    for method in [
-        Method::<EventLoop>::args(c"call_soon", CALL_SOON, call_soon),
-        Method::args(c"call_soon_threadsafe", CALL_SOON_THREADSAFE, call_soon_threadsafe),
-        Method::args(c"call_later", CALL_LATER, call_later),
-        Method::args(c"call_at", CALL_AT, call_at),
-        Method::no_args(c"time", TIME, time),
-        Method::no_args(c"create_future", c"Return a new Future of this loop.", create_future),
-        Method::args(c"create_task", CREATE_TASK, create_task),
+    let answers = [
+        Method::<EventLoop>::no_args(c"time", TIME, time),
         Method::no_args(c"get_debug", c"Return whether the loop is in debug mode.", get_debug),
         Method::no_args(c"is_running", c"Return whether the loop runs now.", is_running),
         Method::no_args(c"is_closed", c"Return whether the loop was closed.", is_closed),
-    ] {
+    ];
+    for method in schedule::methods().into_iter().chain(create::methods()).chain(answers) {
         add_method(class, method)?;
     }
     Ok(())
@@ -759,27 +403,6 @@ impl EventLoop {
     }
 }
 
-const CALL_SOON: &CStr = c"\
-    call_soon(callback, *args, context=None)\n\nCall callback(*args) in the next turn of \
-    the loop, after all that was scheduled before.\n\nReturns a Handle. The callback runs \
-    in context, by default in a copy of the current one.\nRaises RuntimeError if the loop \
-    is closed.";
-const CALL_SOON_THREADSAFE: &CStr = c"\
-    call_soon_threadsafe(callback, *args, context=None)\n\nLike call_soon(), but to be \
-    called from any thread: it wakes the loop.";
-const CALL_LATER: &CStr = c"\
-    call_later(delay, callback, *args, context=None)\n\nCall callback(*args) after delay \
-    seconds, an int or float; a negative delay is like 0.\n\nReturns a TimerHandle. The \
-    callback is never called early; callbacks of one deadline are called\nin the order of \
-    their scheduling. Raises TypeError if delay is no number, RuntimeError if the\nloop is \
-    closed.";
-const CALL_AT: &CStr = c"\
-    call_at(when, callback, *args, context=None)\n\nLike call_later(), but at the absolute \
-    time when, in seconds on the clock of time().";
 const TIME: &CStr = c"\
     Return the time of the loop's clock in seconds, a float: the same as time.monotonic().\n\
     \nA subclass may override it; timers then follow its clock.";
-const CREATE_TASK: &CStr = c"\
-    create_task(coro, *, name=None, context=None, **kwargs)\n\nSchedule a coroutine and \
-    return its Task, or what the task factory returns.\n\nRaises RuntimeError if the loop \
-    is closed, TypeError for what is no coroutine.";

@@ -3,6 +3,7 @@
 //! The kernel is told at once, because asyncio raises here for a descriptor that cannot be polled,
 //! and the table changes only when the kernel has agreed.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use batonloop_core::Interest;
@@ -11,7 +12,8 @@ use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueEr
 use pyo3::types::{PyAny, PyAnyMethods, PyInt, PyTuple};
 use pyo3::{Bound, PyResult, Python, intern};
 
-use super::{PyLoop, source_traceback};
+use super::PyLoop;
+use super::schedule::source_traceback;
 use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Poller};
@@ -67,7 +69,11 @@ pub(super) fn add<'py>(
     } else if let Err(error) = poller.selector.modify(fd, wanted) {
         // The descriptor was closed behind our back: nobody will hear of it again.
         forget(py, host, fd);
-        return Err(exceptions::os_error(&error, py));
+        // Its number may have been given to another file since, which is watched from now on.
+        let anew = side.added(Interest::NONE);
+        if error.kind() != ErrorKind::NotFound || poller.selector.register(fd, anew).is_err() {
+            return Err(exceptions::os_error(&error, py));
+        }
     }
     let entry = Entry { object: handle.into_any().unbind(), verb: &events::RUN };
     let displaced = host.agenda.with(py, |agenda| match side {

@@ -1,0 +1,147 @@
+//! `create_task()` and `create_future()`, and what a task factory is passed.
+//!
+//! Versions of Python differ in that last point: up to 3.13.2 a factory gets a context only, and
+//! the task is named afterwards; since then it gets all that `create_task()` was given.
+
+use std::ffi::CStr;
+
+use batonloop_cpython::kind;
+use batonloop_cpython::method::{Args, Method};
+use pyo3::exceptions::PyTypeError;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods};
+use pyo3::{Bound, PyResult, intern};
+
+use super::PyLoop;
+use crate::futures;
+use crate::host::EventLoop;
+use crate::names;
+use crate::tasks::{self, Options};
+
+/// `create_future()`; in debug mode the constructor, which keeps the stack of its caller.
+fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    if this.get().is_direct.get(py) {
+        return Ok(futures::new(this.as_any().clone())?.into_any());
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "loop"), this)?;
+    kind::type_object::<kind::Future>(py)?.call((), Some(&keywords))
+}
+
+/// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
+#[inline(always)]
+pub(crate) fn create_task<'py>(
+    this: &PyLoop<'py>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    if let ([coroutine], false) = (args.positional(), args.has_keywords())
+        && host.is_direct.get(py)
+        && host.task_factory.slot(py).is_empty()
+        && tasks::is_plain(coroutine)
+    {
+        return Ok(tasks::new(this.as_any(), host, coroutine)?.into_any());
+    }
+    create_task_slowly(this, args)
+}
+
+/// With a name, a context, a task factory, in debug mode, or with what is no coroutine.
+#[cold]
+fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    let keywords = PyDict::new(py);
+    let mut coroutine = args.positional().first().cloned();
+    if args.positional().len() > 1 {
+        return Err(PyTypeError::new_err(format!(
+            "EventLoop.create_task() takes 2 positional arguments but {} were given",
+            args.positional().len() + 1
+        )));
+    }
+    for (name, value) in args.keywords() {
+        if name.eq("coro")? && coroutine.is_none() {
+            coroutine = Some(value.clone());
+        } else {
+            keywords.set_item(name, value)?;
+        }
+    }
+    let Some(coroutine) = coroutine else {
+        return Err(PyTypeError::new_err(
+            "EventLoop.create_task() missing 1 required positional argument: 'coro'",
+        ));
+    };
+    host.check_closed(py)?;
+    if let Some(factory) = host.task_factory.slot(py).get(py) {
+        return call_factory(&factory, this, &coroutine, &keywords);
+    }
+    let accepts_eager_start = names::passes_keywords_to_factories(py)?;
+    let mut options = Options { accepts_eager_start, ..Options::default() };
+    for (name, value) in keywords.iter() {
+        options.accept("EventLoop.create_task", &name, &value)?;
+    }
+    options.event_loop = Some(this.as_any().clone());
+    Ok(tasks::new_with(&coroutine, options)?.into_any())
+}
+
+/// Calls a task factory as the running Python does: newer ones pass all keywords on, older ones
+/// only a context, and set the name afterwards.
+fn call_factory<'py>(
+    factory: &Bound<'py, PyAny>,
+    this: &PyLoop<'py>,
+    coroutine: &Bound<'py, PyAny>,
+    keywords: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    if names::passes_keywords_to_factories(py)? {
+        return factory.call((this, coroutine), Some(keywords));
+    }
+    let passed = PyDict::new(py);
+    let mut task_name = py.None().into_bound(py);
+    for (name, value) in keywords.iter() {
+        match name.extract::<&str>()? {
+            "context" if value.is_none() => {}
+            "context" => passed.set_item(name, value)?,
+            "name" => task_name = value,
+            other => {
+                return Err(PyTypeError::new_err(format!(
+                    "EventLoop.create_task() got an unexpected keyword argument '{other}'"
+                )));
+            }
+        }
+    }
+    let task = factory.call((this, coroutine), Some(&passed))?;
+    set_task_name(&task, &task_name)?;
+    Ok(task)
+}
+
+/// Before 3.13 a task without `set_name` is tolerated, and no name is no name.
+#[cfg(not(Py_3_13))]
+fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !name.is_none()
+        && let Some(set_name) = task.getattr_opt(intern!(task.py(), "set_name"))?
+    {
+        set_name.call1((name,))?;
+    }
+    Ok(())
+}
+
+/// Since 3.13 every task has a name, and None is turned into one like anything else.
+#[cfg(Py_3_13)]
+fn set_task_name(task: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    task.call_method1(intern!(task.py(), "set_name"), (name,))?;
+    Ok(())
+}
+
+/// The methods.
+pub(super) fn methods() -> Vec<Method<EventLoop>> {
+    vec![
+        Method::no_args(c"create_future", c"Return a new Future of this loop.", create_future),
+        Method::args(c"create_task", CREATE_TASK, create_task),
+    ]
+}
+
+const CREATE_TASK: &CStr = c"\
+    create_task(coro, *, name=None, context=None, **kwargs)\n\nSchedule a coroutine and \
+    return its Task, or what the task factory returns.\n\nRaises RuntimeError if the loop \
+    is closed, TypeError for what is no coroutine.";
