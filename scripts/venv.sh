@@ -7,6 +7,10 @@
 
 version="$1"
 dir=".venv/$version"
+case " $ALL_PYTHONS " in
+*" $version "*) ;;
+*) die "Python $version is none that batonloop is made for: PYTHONS may name $ALL_PYTHONS" ;;
+esac
 base="$(scripts/pythons.sh "$version")" ||
     die "Python $version is not here: run 'make pythons' to fetch it, or install it with pyenv"
 

@@ -23,3 +23,7 @@ if sys.version_info >= (3, 12):
     __all__ += ("create_eager_task_factory", "eager_task_factory")
 
     eager_task_factory = create_eager_task_factory(Task)
+    eager_task_factory.__doc__ = """Make a task that takes its first step at once.
+
+For loop.set_task_factory(). The step runs inside create_task(); a coroutine that never waits is
+done when create_task() returns, and the loop never hears of it."""

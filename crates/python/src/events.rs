@@ -110,8 +110,35 @@ pub(crate) fn new_plain_handle<'py>(
     callback: &Bound<'py, PyAny>,
     arguments: &[Bound<'py, PyAny>],
 ) -> PyResult<Bound<'py, Handle>> {
+    let handle = kind::allocate::<Handle>(event_loop.py())?;
+    fill_plainly(&handle, event_loop, callback, arguments)?;
+    Ok(handle)
+}
+
+/// The same as a timer; it says that it is scheduled.
+#[inline(always)]
+pub(crate) fn new_plain_timer<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    arguments: &[Bound<'py, PyAny>],
+    when: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, TimerHandle>> {
     let py = event_loop.py();
-    let handle = kind::allocate::<Handle>(py)?;
+    let timer = kind::allocate::<TimerHandle>(py)?;
+    fill_plainly(kind::timer_as_handle(&timer), event_loop, callback, arguments)?;
+    timer.fields().when.fill(when);
+    timer.fields().scheduled.fill(boolean(py, true));
+    Ok(timer)
+}
+
+#[inline(always)]
+fn fill_plainly<'py>(
+    handle: &Bound<'py, Handle>,
+    event_loop: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    arguments: &[Bound<'py, PyAny>],
+) -> PyResult<()> {
+    let py = event_loop.py();
     let fields = handle.fields();
     fields.context.fill(context::copy_current(py)?);
     fields.callback.fill(callback.clone());
@@ -123,7 +150,7 @@ pub(crate) fn new_plain_handle<'py>(
         }
     }
     fields.event_loop.fill(event_loop.clone());
-    Ok(handle)
+    Ok(())
 }
 
 /// A new handle.
@@ -196,7 +223,7 @@ fn as_handle<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Ha
 #[inline]
 fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
     let py = handle.py();
-    handle.fields().cancelled.holds(&PyBool::new(py, true).to_owned())
+    handle.fields().cancelled.holds(&*PyBool::new(py, true))
 }
 
 /// Gives control to a handle's callback.
@@ -314,10 +341,30 @@ fn cancel<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
         return Ok(none());
     }
     let fields = handle.fields();
+    let Some(event_loop) = fields.event_loop.get(py) else {
+        return cancel_politely(handle, None);
+    };
+    if EventLoop::direct(&event_loop).is_none() {
+        return cancel_politely(handle, Some(&event_loop));
+    }
+    fields.cancelled.set(boolean(py, true));
+    fields.callback.set(none());
+    fields.arguments.set(none());
+    Ok(none())
+}
+
+/// The same for a handle of any loop: in debug mode it keeps what it looked like.
+#[cold]
+fn cancel_politely<'py>(
+    handle: &Bound<'py, Handle>,
+    event_loop: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = handle.py();
+    let none = || py.None().into_bound(py);
+    let fields = handle.fields();
     arguments_tuple(handle)?;
     fields.cancelled.set(boolean(py, true));
-    if let Some(event_loop) = fields.event_loop.get(py)
-        && EventLoop::direct(&event_loop).is_none()
+    if let Some(event_loop) = event_loop
         && event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?
     {
         fields.repr.set(handle.as_any().repr()?.into_any());
@@ -342,7 +389,7 @@ fn cancel_timer<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyA
         return cancel(handle);
     };
     let none = cancel(handle)?;
-    if timer.fields().scheduled.holds(&PyBool::new(py, true).to_owned()) {
+    if timer.fields().scheduled.holds(&*PyBool::new(py, true)) {
         let freed = ours.agenda.with(py, |agenda| {
             agenda.note_cancelled();
             agenda.take_last_cancelled(py)

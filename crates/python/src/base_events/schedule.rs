@@ -12,7 +12,7 @@ use batonloop_cpython::kind::{self, Task};
 use batonloop_cpython::method::{Args, Method};
 use batonloop_sys::clock;
 use pyo3::exceptions::PyTypeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyFloat, PyTuple};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyFloat, PyFloatMethods, PyTuple};
 use pyo3::{Bound, PyResult, intern};
 
 use super::PyLoop;
@@ -193,6 +193,25 @@ fn call_soon_threadsafe<'py>(
 /// `call_later()`. A subclass that overrides `time` or `call_at` is asked through those; the delay
 /// is then added up in Python's own numbers.
 fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    if let ([delay, callback, arguments @ ..], false) = (args.positional(), args.has_keywords())
+        && host.is_direct.get(py)
+        && host.has_own_time.get(py)
+        && host.has_own_call_at.get(py)
+        && let Ok(delay) = delay.cast_exact::<PyFloat>()
+    {
+        let seconds = clock::now().seconds() + delay.value();
+        let when = events::float(py, seconds);
+        let timer = events::new_plain_timer(this.as_any(), callback, arguments, when)?.into_any();
+        host.schedule(Instant::from_seconds(seconds), timer.clone(), &events::RUN);
+        return Ok(timer);
+    }
+    call_later_slowly(this, args)
+}
+
+/// With a delay that is no float, a context, in debug mode, on a closed loop, or overridden.
+fn call_later_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let ([delay], call) = take_apart("call_later", ["delay"], args)?;
     if delay.is_none() {
