@@ -287,6 +287,12 @@ pub fn task_as_future<'a, 'py>(task: &'a Bound<'py, Task>) -> &'a Bound<'py, Fut
     unsafe { task.as_any().cast_unchecked() }
 }
 
+/// `object` as a future, if it is exactly one of our own futures or tasks, not of a subclass.
+#[inline(always)]
+pub fn cast_exact_future<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
+    cast_exact::<Future>(object).or_else(|| cast_exact::<Task>(object).map(task_as_future))
+}
+
 /// A timer as the handle that it is.
 #[inline]
 pub fn timer_as_handle<'a, 'py>(timer: &'a Bound<'py, TimerHandle>) -> &'a Bound<'py, Handle> {

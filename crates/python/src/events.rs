@@ -14,7 +14,7 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::exceptions;
 use crate::host::{EventLoop, Verb};
-use crate::names;
+use crate::names::{self, boolean};
 
 /// A handle whose turn has come.
 pub(crate) static RUN: Verb = Verb {
@@ -96,11 +96,6 @@ impl<'py> Callback<'py> {
         }
         Ok(())
     }
-}
-
-#[inline]
-fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
-    PyBool::new(py, value).to_owned().into_any()
 }
 
 /// A new handle in the current context, of a loop that is not in debug mode.

@@ -16,15 +16,15 @@ use batonloop_cpython::layout::FutureFields;
 use batonloop_cpython::method::{self, Args, Iteration};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBool, PyDict, PyDictMethods, PyList, PyListMethods, PyTuple,
-    PyTupleMethods, PyType, PyTypeMethods,
+    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyList, PyListMethods, PyTuple, PyTupleMethods,
+    PyType, PyTypeMethods,
 };
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
 use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
 use crate::host::{EventLoop, Verb};
-use crate::names;
+use crate::names::{self, boolean, none};
 
 /// How a task of ours that waits for a future is told; `tasks.rs` says so once.
 pub(crate) struct Waiter {
@@ -58,16 +58,6 @@ pub(crate) fn stage(fields: &FutureFields) -> Stage {
         1 => Stage::Cancelled,
         _ => Stage::Finished,
     }
-}
-
-#[inline]
-fn none(py: Python<'_>) -> Bound<'_, PyAny> {
-    py.None().into_bound(py)
-}
-
-#[inline]
-fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
-    PyBool::new(py, value).to_owned().into_any()
 }
 
 #[inline]

@@ -1,8 +1,20 @@
 //! What we know by name of Python's own library: asyncio's exceptions, helpers and hooks.
 
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyBool};
 use pyo3::{Bound, Py, PyResult, Python};
+
+/// `None`.
+#[inline(always)]
+pub(crate) fn none(py: Python<'_>) -> Bound<'_, PyAny> {
+    py.None().into_bound(py)
+}
+
+/// `True` or `False`.
+#[inline(always)]
+pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
+    PyBool::new(py, value).to_owned().into_any()
+}
 
 /// An attribute of a module, imported when it is first asked for.
 pub(crate) struct Imported {

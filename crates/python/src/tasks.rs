@@ -14,13 +14,13 @@ use batonloop_cpython::method::{self, Args, Method, Property, TypeSlot};
 use batonloop_cpython::{context, coroutine};
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBool, PyDict, PyDictMethods, PyString, PyTuple, PyTupleMethods, PyType,
+    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyString, PyTuple, PyTupleMethods, PyType,
 };
 use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::futures::{self, PyFuture};
 use crate::host::EventLoop;
-use crate::names;
+use crate::names::{self, boolean, none};
 
 pub(crate) mod known;
 pub(crate) mod step;
@@ -34,16 +34,6 @@ const UNCANCEL_FORGIVES: bool = true;
 /// Since 3.13 `uncancel()` takes back a cancellation that is still owed.
 #[cfg(not(Py_3_13))]
 const UNCANCEL_FORGIVES: bool = false;
-
-#[inline]
-fn none(py: Python<'_>) -> Bound<'_, PyAny> {
-    py.None().into_bound(py)
-}
-
-#[inline]
-fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
-    PyBool::new(py, value).to_owned().into_any()
-}
 
 /// What the task remembers about its cancellation.
 #[inline]

@@ -75,7 +75,12 @@ fn set_up(this: &PyLoop<'_>) -> PyResult<()> {
 
 /// One turn on its own.
 pub(super) fn once(this: &PyLoop<'_>) -> PyResult<()> {
-    turn(this, &mut Scratch::default())
+    let outcome = turn(this, &mut Scratch::default());
+    let py = this.py();
+    if this.get().thread.get(py) == 0 {
+        drop(this.get().punctual.with(py, Option::take));
+    }
+    outcome
 }
 
 /// One turn.

@@ -70,8 +70,7 @@ fn arrival<'py>(task: &PyTask<'py>) -> Outcome<Option<Bound<'py, PyAny>>> {
         return Ok(None);
     };
     known::awaits_no_more(task, &awaited)?;
-    let future = kind::cast_exact::<Future>(&awaited)
-        .or_else(|| kind::cast_exact::<Task>(&awaited).map(kind::task_as_future));
+    let future = kind::cast_exact_future(&awaited);
     Ok(match future {
         Some(future) if !futures::has_result(future) => failure(future),
         _ => None,
@@ -301,8 +300,7 @@ fn wait<'py>(task: &PyTask<'py>, awaited: Bound<'py, PyAny>, ours: Option<&Event
             _ => queue(task),
         };
     }
-    let future = kind::cast_exact::<Future>(&awaited)
-        .or_else(|| kind::cast_exact::<Task>(&awaited).map(kind::task_as_future));
+    let future = kind::cast_exact_future(&awaited);
     match future {
         Some(future) if !task.is(&awaited) => {
             if let Some(stray_kind) = refusal(task, future) {
@@ -539,8 +537,7 @@ fn wake_by_call<'py>(
     future: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = task.py();
-    let own = kind::cast_exact::<Future>(future)
-        .or_else(|| kind::cast_exact::<Task>(future).map(kind::task_as_future));
+    let own = kind::cast_exact_future(future);
     let result = match own {
         Some(own) => futures::result(own),
         None => future.call_method0(intern!(py, "result")),
