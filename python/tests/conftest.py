@@ -262,6 +262,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Stock asyncio, then batonloop; the test must leave nothing behind in either."""
     result = World(request.param)
     gc.collect()
+    # What the tests before have left to pytest need not be looked at again either.
+    gc.freeze()
     fds_before = open_fds()
     logger = logging.getLogger("asyncio")
     log = Log()
