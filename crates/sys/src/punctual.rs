@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 
 use rustix::thread::{current_timer_slack, set_current_timer_slack};
 
-/// The slack of a thread that is punctual. Less would cost more than it gives: timers that are due a
-/// microsecond apart would wake the thread one by one, where now it runs them together.
+/// The slack of a thread that is punctual. Less would cost more than it gives: timers that are due
+/// a microsecond apart would wake the thread one by one, where now it runs them together.
 const SLACK_NANOSECONDS: Option<NonZeroU64> = NonZeroU64::new(20_000);
 
 /// While it lives, the thread that began it wakes up at most 20 microseconds later than it must, as
