@@ -3,7 +3,7 @@
 use pyo3::types::PyAny;
 use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
 
-use crate::Outcome;
+use crate::{Outcome, fetch};
 
 /// Calls `callable()`.
 ///
@@ -133,9 +133,4 @@ impl Builtin {
             None => Err(fetch(py)),
         }
     }
-}
-
-#[cold]
-fn fetch(py: Python<'_>) -> Box<PyErr> {
-    PyErr::fetch(py).into()
 }

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use pyo3::types::PyAny;
 use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
-use crate::Outcome;
+use crate::{Outcome, fetch};
 
 /// A copy of the current context, as `contextvars.copy_context()` gives it.
 ///
@@ -46,11 +46,6 @@ pub fn enter<'py>(
     let stay = Stay(context);
     let outcome = inside(py);
     stay.leave(outcome)
-}
-
-#[cold]
-fn fetch(py: Python<'_>) -> Box<PyErr> {
-    PyErr::fetch(py).into()
 }
 
 /// A stay in a context that ends even when the code inside panics.

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyErr, Python, ffi, intern};
 
-use crate::Outcome;
+use crate::{Outcome, fetch};
 
 /// What a coroutine did with the control it was given.
 pub enum Sent<'py> {
@@ -52,11 +52,6 @@ fn sender(coroutine: &Bound<'_, PyAny>) -> ffi::sendfunc {
     let methods = unsafe { ffi::PyCoro_Type.tp_as_async };
     // SAFETY: coroutines are awaitable, so their type has this table.
     unsafe { (*methods).am_send }.unwrap_or(ffi::PyIter_Send)
-}
-
-#[cold]
-fn fetch(py: Python<'_>) -> Box<PyErr> {
-    PyErr::fetch(py).into()
 }
 
 /// Raises `exception` inside `coroutine`, at the place where it waits.

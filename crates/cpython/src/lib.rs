@@ -40,3 +40,9 @@ pub mod patch;
 /// The result of giving control away. The error is boxed so that the good case fits in registers;
 /// it is rare, and the `?` operator boxes by itself.
 pub type Outcome<T = ()> = Result<T, Box<pyo3::PyErr>>;
+
+/// The exception that is set, as the error of an [`Outcome`].
+#[cold]
+fn fetch(py: pyo3::Python<'_>) -> Box<pyo3::PyErr> {
+    pyo3::PyErr::fetch(py).into()
+}

@@ -138,17 +138,21 @@ impl Function {
     fn entry(self) -> ffi::PyMethodDefPointer {
         let by_keywords = |entry| ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: entry };
         match self {
-            Self::CurrentTask => by_keywords(enter_by_keywords::<0>),
-            Self::EnterTask => by_keywords(enter_by_keywords::<1>),
-            Self::LeaveTask => by_keywords(enter_by_keywords::<2>),
-            Self::SwapCurrentTask => by_keywords(enter_by_keywords::<3>),
-            Self::SetRunningLoop => ffi::PyMethodDefPointer { PyCFunction: enter_by_one::<4> },
-            Self::AddToAwaitedBy => {
-                ffi::PyMethodDefPointer { PyCFunctionFast: enter_by_position::<5> }
+            Self::CurrentTask => by_keywords(enter_by_keywords::<{ Self::CurrentTask as usize }>),
+            Self::EnterTask => by_keywords(enter_by_keywords::<{ Self::EnterTask as usize }>),
+            Self::LeaveTask => by_keywords(enter_by_keywords::<{ Self::LeaveTask as usize }>),
+            Self::SwapCurrentTask => {
+                by_keywords(enter_by_keywords::<{ Self::SwapCurrentTask as usize }>)
             }
-            Self::DiscardFromAwaitedBy => {
-                ffi::PyMethodDefPointer { PyCFunctionFast: enter_by_position::<6> }
-            }
+            Self::SetRunningLoop => ffi::PyMethodDefPointer {
+                PyCFunction: enter_by_one::<{ Self::SetRunningLoop as usize }>,
+            },
+            Self::AddToAwaitedBy => ffi::PyMethodDefPointer {
+                PyCFunctionFast: enter_by_position::<{ Self::AddToAwaitedBy as usize }>,
+            },
+            Self::DiscardFromAwaitedBy => ffi::PyMethodDefPointer {
+                PyCFunctionFast: enter_by_position::<{ Self::DiscardFromAwaitedBy as usize }>,
+            },
         }
     }
 }

@@ -12,12 +12,13 @@ use batonloop_cpython::kind;
 use batonloop_cpython::method::Method;
 use batonloop_sys::{Selector, Waker, clock};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyBool, PyDict, PyString, PyTuple, PyType, PyTypeMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString, PyTuple, PyType, PyTypeMethods};
 use pyo3::{Bound, Py, PyResult, PyTraverseError, PyTypeInfo, PyVisit, Python, intern, pymethods};
 
 use crate::events;
 use crate::exceptions;
 use crate::host::{EventLoop, Poller};
+use crate::names::boolean;
 use crate::tasks::known;
 
 mod create;
@@ -126,17 +127,17 @@ fn time<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 fn get_debug<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     let debug = this.get().debug.get(this.py());
-    Ok(PyBool::new(this.py(), debug).to_owned().into_any())
+    Ok(boolean(this.py(), debug))
 }
 
 fn is_running<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     let running = this.get().thread.get(this.py()) != 0;
-    Ok(PyBool::new(this.py(), running).to_owned().into_any())
+    Ok(boolean(this.py(), running))
 }
 
 fn is_closed<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     let closed = this.get().closed.get(this.py());
-    Ok(PyBool::new(this.py(), closed).to_owned().into_any())
+    Ok(boolean(this.py(), closed))
 }
 
 /// Puts the hot methods on the class, at the price of C functions.

@@ -14,7 +14,7 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::exceptions;
 use crate::host::{EventLoop, Verb};
-use crate::names::{self, boolean};
+use crate::names::{self, boolean, none};
 
 /// A handle whose turn has come.
 pub(crate) static RUN: Verb = Verb {
@@ -50,7 +50,7 @@ pub(crate) enum Arguments<'py> {
 
 impl<'py> Arguments<'py> {
     /// Keeps borrowed arguments.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keep(py: Python<'py>, arguments: &[Bound<'py, PyAny>]) -> PyResult<Self> {
         Ok(match arguments {
             [] => Self::Tuple(PyTuple::empty(py).into_any()),
@@ -72,8 +72,24 @@ pub(crate) struct Callback<'py> {
 }
 
 impl<'py> Callback<'py> {
+    /// A plain call: in a copy of the current context, of a loop that is not in debug mode.
+    #[inline(always)]
+    pub(crate) fn plain(
+        event_loop: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        arguments: &[Bound<'py, PyAny>],
+    ) -> PyResult<Self> {
+        Ok(Self {
+            callback: callback.clone(),
+            arguments: Arguments::keep(event_loop.py(), arguments)?,
+            context: None,
+            event_loop: event_loop.clone(),
+            source_traceback: None,
+        })
+    }
+
     /// Fills a fresh handle.
-    #[inline]
+    #[inline(always)]
     fn fill(self, handle: &Bound<'py, Handle>) -> PyResult<()> {
         let py = handle.py();
         let context = match self.context {
@@ -98,58 +114,8 @@ impl<'py> Callback<'py> {
     }
 }
 
-/// A new handle in the current context, of a loop that is not in debug mode.
-#[inline(always)]
-pub(crate) fn new_plain_handle<'py>(
-    event_loop: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
-    arguments: &[Bound<'py, PyAny>],
-) -> PyResult<Bound<'py, Handle>> {
-    let handle = kind::allocate::<Handle>(event_loop.py())?;
-    fill_plainly(&handle, event_loop, callback, arguments)?;
-    Ok(handle)
-}
-
-/// The same as a timer; it says that it is scheduled.
-#[inline(always)]
-pub(crate) fn new_plain_timer<'py>(
-    event_loop: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
-    arguments: &[Bound<'py, PyAny>],
-    when: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, TimerHandle>> {
-    let py = event_loop.py();
-    let timer = kind::allocate::<TimerHandle>(py)?;
-    fill_plainly(kind::timer_as_handle(&timer), event_loop, callback, arguments)?;
-    timer.fields().when.fill(when);
-    timer.fields().scheduled.fill(boolean(py, true));
-    Ok(timer)
-}
-
-#[inline(always)]
-fn fill_plainly<'py>(
-    handle: &Bound<'py, Handle>,
-    event_loop: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
-    arguments: &[Bound<'py, PyAny>],
-) -> PyResult<()> {
-    let py = event_loop.py();
-    let fields = handle.fields();
-    fields.context.fill(context::copy_current(py)?);
-    fields.callback.fill(callback.clone());
-    match arguments {
-        [one] => fields.arguments.fill(one.clone()),
-        many => {
-            fields.arguments.fill(PyTuple::new(py, many)?.into_any());
-            fields.cancelled.fill(boolean(py, false));
-        }
-    }
-    fields.event_loop.fill(event_loop.clone());
-    Ok(())
-}
-
 /// A new handle.
-#[inline]
+#[inline(always)]
 pub(crate) fn new_handle<'py>(callback: Callback<'py>) -> PyResult<Bound<'py, Handle>> {
     let handle = kind::allocate::<Handle>(callback.event_loop.py())?;
     callback.fill(&handle)?;
@@ -190,7 +156,7 @@ fn guarded_class(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
 }
 
 /// A new timer; it says that it is scheduled.
-#[inline]
+#[inline(always)]
 pub(crate) fn new_timer<'py>(
     callback: Callback<'py>,
     when: Bound<'py, PyAny>,
@@ -277,17 +243,16 @@ pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr) -> Outcome {
         return Err(error.into());
     }
     let fields = handle.fields();
-    let none = || py.None().into_bound(py);
-    let callback = fields.callback.get(py).unwrap_or_else(none);
+    let callback = fields.callback.get(py).unwrap_or_else(|| none(py));
     let arguments = arguments_tuple(handle)?;
-    let event_loop = fields.event_loop.get(py).unwrap_or_else(none);
+    let event_loop = fields.event_loop.get(py).unwrap_or_else(|| none(py));
     let source = format_callback(&event_loop, &callback, &arguments)?;
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), format!("Exception in callback {source}"))?;
     let exception = coroutine::exception_of(error, py);
     context.set_item(intern!(py, "exception"), &exception)?;
     context.set_item(intern!(py, "handle"), handle.as_any())?;
-    let traceback = fields.source_traceback.get(py).unwrap_or_else(none);
+    let traceback = fields.source_traceback.get(py).unwrap_or_else(|| none(py));
     if traceback.is_truthy()? {
         context.set_item(intern!(py, "source_traceback"), traceback)?;
     }
@@ -331,31 +296,27 @@ fn describe<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// `Handle.cancel()`.
 fn cancel<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
     let py = handle.py();
-    let none = || py.None().into_bound(py);
     if is_cancelled(handle) {
-        return Ok(none());
+        return Ok(none(py));
     }
     let fields = handle.fields();
-    let Some(event_loop) = fields.event_loop.get(py) else {
-        return cancel_politely(handle, None);
-    };
-    if EventLoop::direct(&event_loop).is_none() {
-        return cancel_politely(handle, Some(&event_loop));
+    let event_loop = fields.event_loop.get(py);
+    if event_loop.as_ref().and_then(EventLoop::direct).is_none() {
+        keep_looks(handle, event_loop.as_ref())?;
     }
     fields.cancelled.set(boolean(py, true));
-    fields.callback.set(none());
-    fields.arguments.set(none());
-    Ok(none())
+    fields.callback.set(none(py));
+    fields.arguments.set(none(py));
+    Ok(none(py))
 }
 
-/// The same for a handle of any loop: in debug mode it keeps what it looked like.
+/// In debug mode a cancelled handle remembers what it looked like.
 #[cold]
-fn cancel_politely<'py>(
+fn keep_looks<'py>(
     handle: &Bound<'py, Handle>,
     event_loop: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<()> {
     let py = handle.py();
-    let none = || py.None().into_bound(py);
     let fields = handle.fields();
     arguments_tuple(handle)?;
     fields.cancelled.set(boolean(py, true));
@@ -364,9 +325,7 @@ fn cancel_politely<'py>(
     {
         fields.repr.set(handle.as_any().repr()?.into_any());
     }
-    fields.callback.set(none());
-    fields.arguments.set(none());
-    Ok(none())
+    Ok(())
 }
 
 /// `TimerHandle.cancel()`.
@@ -374,7 +333,7 @@ fn cancel_timer<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyA
     let py = timer.py();
     let handle = kind::timer_as_handle(timer);
     if is_cancelled(handle) {
-        return Ok(py.None().into_bound(py));
+        return Ok(none(py));
     }
     let Some(event_loop) = handle.fields().event_loop.get(py) else {
         return cancel(handle);
@@ -383,7 +342,7 @@ fn cancel_timer<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyA
         event_loop.call_method1(intern!(py, "_timer_handle_cancelled"), (timer,))?;
         return cancel(handle);
     };
-    let none = cancel(handle)?;
+    cancel(handle)?;
     if timer.fields().scheduled.holds(&*PyBool::new(py, true)) {
         let freed = ours.agenda.with(py, |agenda| {
             agenda.note_cancelled();
@@ -393,7 +352,7 @@ fn cancel_timer<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyA
             unschedule(freed.object.into_bound(py));
         }
     }
-    Ok(none)
+    Ok(none(py))
 }
 
 /// Takes note that a timer is in the heap no longer.
@@ -411,7 +370,7 @@ fn cancelled<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
 /// `TimerHandle.when()`.
 fn when<'py>(timer: &Bound<'py, TimerHandle>) -> PyResult<Bound<'py, PyAny>> {
     let py = timer.py();
-    Ok(timer.fields().when.get(py).unwrap_or_else(|| py.None().into_bound(py)))
+    Ok(timer.fields().when.get(py).unwrap_or_else(|| none(py)))
 }
 
 /// Timers compare by their time. The slot must be filled: a C type inherits it from its first
@@ -435,7 +394,7 @@ fn compare<'py>(
 /// See [`compare`].
 fn hash(timer: &Bound<'_, TimerHandle>) -> PyResult<isize> {
     let py = timer.py();
-    timer.fields().when.get(py).unwrap_or_else(|| py.None().into_bound(py)).hash()
+    timer.fields().when.get(py).unwrap_or_else(|| none(py)).hash()
 }
 
 /// `_args`: the tuple, made when somebody asks.
@@ -443,7 +402,7 @@ fn arguments_tuple<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAn
     let py = handle.py();
     let fields = handle.fields();
     let Some(arguments) = fields.arguments.get(py) else {
-        return Ok(py.None().into_bound(py));
+        return Ok(none(py));
     };
     if !fields.cancelled.is_empty() {
         return Ok(arguments);
@@ -460,7 +419,7 @@ fn set_args<'py>(handle: &Bound<'py, Handle>, value: Option<&Bound<'py, PyAny>>)
     if fields.cancelled.is_empty() {
         fields.cancelled.set(boolean(py, false));
     }
-    fields.arguments.set(value.cloned().unwrap_or_else(|| py.None().into_bound(py)));
+    fields.arguments.set(value.cloned().unwrap_or_else(|| none(py)));
     Ok(())
 }
 
@@ -478,15 +437,14 @@ macro_rules! slot_property {
     ($get:ident, $set:ident, $slot:ident) => {
         fn $get<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
             let py = handle.py();
-            Ok(handle.fields().$slot.get(py).unwrap_or_else(|| py.None().into_bound(py)))
+            Ok(handle.fields().$slot.get(py).unwrap_or_else(|| none(py)))
         }
 
         fn $set<'py>(
             handle: &Bound<'py, Handle>,
             value: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<()> {
-            let none = || handle.py().None().into_bound(handle.py());
-            handle.fields().$slot.set(value.cloned().unwrap_or_else(none));
+            handle.fields().$slot.set(value.cloned().unwrap_or_else(|| none(handle.py())));
             Ok(())
         }
     };

@@ -148,7 +148,8 @@ fn call_soon<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py
     if let ([callback, arguments @ ..], false) = (args.positional(), args.has_keywords())
         && this.get().is_direct.get(this.py())
     {
-        let handle = events::new_plain_handle(this.as_any(), callback, arguments)?.into_any();
+        let plain = Callback::plain(this.as_any(), callback, arguments)?;
+        let handle = events::new_handle(plain)?.into_any();
         this.get().queue(handle.clone(), &events::RUN);
         return Ok(handle);
     }
@@ -203,7 +204,8 @@ fn call_later<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
     {
         let seconds = clock::now().seconds() + delay.value();
         let when = events::float(py, seconds);
-        let timer = events::new_plain_timer(this.as_any(), callback, arguments, when)?.into_any();
+        let plain = Callback::plain(this.as_any(), callback, arguments)?;
+        let timer = events::new_timer(plain, when)?.into_any();
         host.schedule(Instant::from_seconds(seconds), timer.clone(), &events::RUN);
         return Ok(timer);
     }
@@ -219,10 +221,6 @@ fn call_later_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<B
     }
     let host = this.get();
     if host.has_own_time.get(py) && host.has_own_call_at.get(py) {
-        if let Ok(delay) = delay.cast_exact::<PyFloat>() {
-            let when = clock::now().seconds() + delay.extract::<f64>()?;
-            return schedule(this, events::float(py, when), when, call);
-        }
         let when = events::float(py, clock::now().seconds()).add(delay)?;
         return call_at_object(this, &when, call);
     }
@@ -264,17 +262,6 @@ fn call_at_object<'py>(
         }
         Err(error) => return Err(error),
     };
-    schedule(this, when.clone(), seconds, call)
-}
-
-/// Makes the timer and gives it to the agenda.
-#[inline]
-fn schedule<'py>(
-    this: &PyLoop<'py>,
-    when: Bound<'py, PyAny>,
-    seconds: f64,
-    call: Call<'_, 'py>,
-) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let host = this.get();
     host.check_closed(py)?;
@@ -282,7 +269,7 @@ fn schedule<'py>(
         host.check_thread(py)?;
         exceptions::check_callback(call.callback, "call_at")?;
     }
-    let timer = events::new_timer(call.into_callback(this)?, when)?.into_any();
+    let timer = events::new_timer(call.into_callback(this)?, when.clone())?.into_any();
     host.schedule(Instant::from_seconds(seconds), timer.clone(), &events::RUN);
     Ok(timer)
 }

@@ -90,13 +90,12 @@ fn turn(this: &PyLoop<'_>, scratch: &mut Scratch) -> PyResult<()> {
     let host = this.get();
     let ticks = clock::ticks();
     let is_due = ticks.wrapping_sub(host.polled.get(py)) > host.poll_interval.get(py);
-    let opened = host.agenda.with(py, |agenda| {
+    let mut opened = host.agenda.with(py, |agenda| {
         if is_due || agenda.next_due().is_some() { None } else { agenda.open_turn_with_first() }
     });
-    let opened = match opened {
-        Some(opened) => Some(opened),
-        None => look_around(this, scratch, ticks, is_due)?,
-    };
+    if opened.is_none() {
+        opened = look_around(this, scratch, ticks, is_due)?;
+    }
     let Some((mut entry, mut more)) = opened else {
         return Ok(());
     };

@@ -123,10 +123,10 @@ fn advance<'py>(
     arrived: Option<Bound<'py, PyAny>>,
     ours: Option<&EventLoop>,
 ) -> Outcome {
-    if let Some(awaited) = task.fields().fut_waiter.get(task.py())
-        && task.fields().future().state() == 0
+    let fields = task.fields();
+    if fields.future().state() == 0
+        && let Some(awaited) = fields.fut_waiter.take(task.py())
     {
-        task.fields().fut_waiter.clear(task.py());
         known::awaits_no_more(task, &awaited)?;
     }
     advance_here(task, arrived, ours)
