@@ -1,9 +1,10 @@
-"""The event loop, complete: signals on top of what `base_events` has, and its policy."""
+"""The event loop, complete: signals and child processes on top of the rest, and its policy."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 import sys
@@ -12,7 +13,8 @@ from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
 
 from . import _batonloop
-from .base_events import BaseEventLoop, _is_coroutine_function
+from .base_events import _is_coroutine_function
+from .selector_events import BaseSelectorEventLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +26,8 @@ if TYPE_CHECKING:
 
 
 @_batonloop._with_hot_methods
-class EventLoop(BaseEventLoop):
-    """An event loop, usable wherever asyncio's own is.
-
-    It has everything of asyncio's loop that needs no socket of its own: callbacks, timers, tasks,
-    futures, watched file descriptors, threads, signals, executors. Transports, servers, name
-    resolution and subprocesses raise NotImplementedError.
+class EventLoop(BaseSelectorEventLoop):
+    """An event loop, usable wherever asyncio's own is, with everything that it has on Unix.
 
     Timers keep the clock's full resolution, where asyncio rounds up to milliseconds.
     """
@@ -136,7 +134,7 @@ class EventLoop(BaseEventLoop):
                 # This asks for the main thread, so it comes before anything that would have to
                 # be undone.
                 _set_wakeup_fd(writer)
-                super().add_reader(reader.fileno(), self._read_signals)
+                self._add_reader(reader.fileno(), self._read_signals)
             except BaseException:
                 reader.close()
                 writer.close()
@@ -182,6 +180,98 @@ class EventLoop(BaseEventLoop):
             self.remove_signal_handler(sig)
         else:
             self._add_callback(handle)
+
+    # Child processes.
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.SubprocessProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: Any = None,
+        **kwargs: Any,
+    ) -> asyncio.SubprocessTransport:
+        """Start a child and wait until its pipes are connected."""
+        watcher = _chosen_child_watcher()
+        if watcher is not None and not watcher.is_active():
+            raise RuntimeError(
+                "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
+            )
+        connected = self.create_future()
+        transport = _asyncio_unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
+            self,
+            protocol,
+            args,
+            shell,
+            stdin,
+            stdout,
+            stderr,
+            bufsize,
+            waiter=connected,
+            extra=extra,
+            **kwargs,
+        )
+        if watcher is None:
+            self._watch_child(transport)
+        else:
+            with watcher:
+                watcher.add_child_handler(
+                    transport.get_pid(), self._report_child_from_watcher, transport
+                )
+        try:
+            await connected
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport  # type: ignore[no-any-return]
+
+    def _watch_child(self, transport: Any) -> None:
+        """Hear of the end of a child through a descriptor of its own."""
+        pidfd = os.pidfd_open(transport.get_pid())
+        self._add_reader(pidfd, self._child_ended, pidfd, transport)
+
+    def _child_ended(self, pidfd: int, transport: Any) -> None:
+        self._remove_reader(pidfd)
+        pid = transport.get_pid()
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            # Somebody else has reaped it, and knows how it ended.
+            returncode = 255
+            logger.warning(
+                "child process pid %d exit status already read:  will report returncode 255", pid
+            )
+        else:
+            returncode = os.waitstatus_to_exitcode(status)
+        os.close(pidfd)
+        transport._process_exited(returncode)
+
+    def _report_child_from_watcher(self, pid: int, returncode: int, transport: Any) -> None:
+        self.call_soon_threadsafe(transport._process_exited, returncode)
+
+
+def _chosen_child_watcher() -> Any:
+    """Return the child watcher that the program chose; None if it chose none.
+
+    Only where asyncio has child watchers, up to 3.13. What asyncio itself would choose does what
+    the loop does anyway, or needs a thread for it.
+    """
+    if sys.version_info >= (3, 14):
+        return None
+    watcher = getattr(asyncio.get_event_loop_policy(), "_watcher", None)
+    if type(watcher) in (
+        _asyncio_unix_events.PidfdChildWatcher,
+        _asyncio_unix_events.ThreadedChildWatcher,
+    ):
+        return None
+    return watcher
 
 
 def _do_nothing(signum: int, frame: FrameType | None) -> None:

@@ -312,42 +312,51 @@ impl EventLoop {
         self.stopping.get(py)
     }
 
-    /// Call callback(*args) whenever fd is ready for reading; replaces an earlier reader.
+    /// Call callback(*args) whenever fd is ready for reading; replaces an earlier reader. Returns
+    /// the handle.
     ///
     /// fd is a file descriptor, an int, or an object with fileno(). Raises ValueError for what is
     /// neither, OSError for a descriptor that cannot be watched.
     #[pyo3(signature = (fd, callback, *args))]
-    fn add_reader<'py>(
+    fn _add_reader<'py>(
         this: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         watch::add(this, fd, watch::Side::Reader, callback, args)
     }
 
     /// Watch fd for reading no longer; return whether it was watched.
-    fn remove_reader(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn _remove_reader(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         watch::remove(this, fd, watch::Side::Reader)
     }
 
-    /// Call callback(*args) whenever fd is ready for writing; replaces an earlier writer.
+    /// Call callback(*args) whenever fd is ready for writing; replaces an earlier writer. Returns
+    /// the handle.
     ///
     /// fd is a file descriptor, an int, or an object with fileno(). Raises ValueError for what is
     /// neither, OSError for a descriptor that cannot be watched.
     #[pyo3(signature = (fd, callback, *args))]
-    fn add_writer<'py>(
+    fn _add_writer<'py>(
         this: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         watch::add(this, fd, watch::Side::Writer, callback, args)
     }
 
     /// Watch fd for writing no longer; return whether it was watched.
-    fn remove_writer(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn _remove_writer(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         watch::remove(this, fd, watch::Side::Writer)
+    }
+
+    /// What the loop wants to hear about a descriptor, as asyncio's selectors say it: 1 for
+    /// reading, 2 for writing, 3 for both, 0 for nothing.
+    fn _interest(&self, py: Python<'_>, fd: i32) -> u8 {
+        let interest = self.agenda.with(py, |agenda| agenda.watched.interest(fd));
+        u8::from(interest.readable) | u8::from(interest.writable) << 1
     }
 
     fn __setattr__(

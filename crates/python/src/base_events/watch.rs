@@ -48,7 +48,7 @@ pub(super) fn add<'py>(
     side: Side,
     callback: &Bound<'py, PyAny>,
     arguments: &Bound<'py, PyTuple>,
-) -> PyResult<()> {
+) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let host = this.get();
     let fd = descriptor(file)?;
@@ -75,12 +75,14 @@ pub(super) fn add<'py>(
             return Err(exceptions::os_error(&error, py));
         }
     }
-    let entry = Entry { object: handle.into_any().unbind(), verb: &events::RUN };
+    let handle = handle.into_any();
+    let entry = Entry { object: handle.clone().unbind(), verb: &events::RUN };
     let displaced = host.agenda.with(py, |agenda| match side {
         Side::Reader => agenda.watched.set_reader(fd, entry),
         Side::Writer => agenda.watched.set_writer(fd, entry),
     });
-    cancel(py, displaced)
+    cancel(py, displaced)?;
+    Ok(handle)
 }
 
 /// `remove_reader()` and `remove_writer()`.

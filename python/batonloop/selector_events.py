@@ -1,0 +1,169 @@
+"""The part of the event loop that moves bytes: sockets, transports, servers, pipes.
+
+What decides and waits but moves no bytes itself (which address to connect to, who may listen,
+which arguments go together) are asyncio's own functions, taken over as they are in the running
+Python: there is one right answer in each version, and it is theirs. They reach our loop through
+the methods that asyncio's loops have for it, and those are here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import socket
+import weakref
+from asyncio import base_events as _asyncio_base_events
+from asyncio import selector_events as _asyncio_selector_events
+from asyncio import unix_events as _asyncio_unix_events
+from asyncio.log import logger
+
+from .base_events import BaseEventLoop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+__all__ = ("BaseSelectorEventLoop",)
+
+# What is taken over, by the class of asyncio that defines it; no version has all of it.
+_BORROWED: dict[type, tuple[str, ...]] = {
+    _asyncio_base_events.BaseEventLoop: (
+        "_check_sendfile_params",
+        "_connect_sock",
+        "_create_connection_transport",
+        "_create_server_getaddrinfo",
+        "_ensure_resolved",
+        "_getaddrinfo_debug",
+        "_log_subprocess",
+        "_sendfile_fallback",
+        "_sock_sendfile_fallback",
+        "connect_accepted_socket",
+        "connect_read_pipe",
+        "connect_write_pipe",
+        "create_connection",
+        "create_datagram_endpoint",
+        "create_server",
+        "getaddrinfo",
+        "getnameinfo",
+        "sendfile",
+        "sock_sendfile",
+        "start_tls",
+        "subprocess_exec",
+        "subprocess_shell",
+    ),
+    _asyncio_selector_events.BaseSelectorEventLoop: (
+        "_accept_connection",
+        "_accept_connection2",
+        "_ensure_fd_no_transport",
+        "_make_datagram_transport",
+        "_make_socket_transport",
+        "_make_ssl_transport",
+        "_sendfile_native",
+        "_sock_accept",
+        "_sock_connect",
+        "_sock_connect_cb",
+        "_sock_read_done",
+        "_sock_recv",
+        "_sock_recv_into",
+        "_sock_recvfrom",
+        "_sock_recvfrom_into",
+        "_sock_sendall",
+        "_sock_sendto",
+        "_sock_write_done",
+        "_start_serving",
+        "add_reader",
+        "add_writer",
+        "remove_reader",
+        "remove_writer",
+        "sock_accept",
+        "sock_connect",
+        "sock_recv",
+        "sock_recv_into",
+        "sock_recvfrom",
+        "sock_recvfrom_into",
+        "sock_sendall",
+        "sock_sendto",
+    ),
+    _asyncio_unix_events._UnixSelectorEventLoop: (
+        "_make_read_pipe_transport",
+        "_make_write_pipe_transport",
+        "_sock_add_cancellation_callback",
+        "_sock_sendfile_native",
+        "_sock_sendfile_native_impl",
+        "_sock_sendfile_update_filepos",
+        "create_unix_connection",
+        "create_unix_server",
+    ),
+}
+
+
+def _with_borrowed(cls: type) -> type:
+    """Give a class the borrowed functions that it does not define itself."""
+    for source, names in _BORROWED.items():
+        for name in names:
+            function = vars(source).get(name)
+            if function is not None and name not in vars(cls):
+                setattr(cls, name, function)
+    return cls
+
+
+class _SelectorView:
+    """What the loop watches, for those who look into a selector for it; it cannot be changed."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: BaseSelectorEventLoop) -> None:
+        self._loop = loop
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """Return what is watched of a file; raise KeyError if nothing is."""
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        events = self._loop._interest(fd) if fd >= 0 else 0
+        if events == 0:
+            raise KeyError(f"{fileobj!r} is not registered")
+        return selectors.SelectorKey(fileobj, fd, events, None)
+
+
+class BaseSelectorEventLoop(BaseEventLoop):
+    """An event loop with sockets, transports, servers and pipes."""
+
+    __slots__ = ("_transports", "_unix_server_sockets")
+
+    # Who uses which descriptor: nobody else may watch it meanwhile.
+    _transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
+    # The inode of each listening UNIX socket of ours: the file is removed only if it is still it.
+    _unix_server_sockets: dict[Any, int]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls, *args, **kwargs)
+        self._transports = weakref.WeakValueDictionary()
+        self._unix_server_sockets = {}
+        return self
+
+    @property
+    def _debug(self) -> bool:
+        return self.get_debug()
+
+    @property
+    def _selector(self) -> _SelectorView:
+        return _SelectorView(self)
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        """Stop accepting on a socket and close it; remove the file of a UNIX socket of ours."""
+        inode = self._unix_server_sockets.pop(sock, None)
+        path = None if inode is None else sock.getsockname()
+        self._remove_reader(sock.fileno())
+        sock.close()
+        if path is None:
+            return
+        try:
+            if os.stat(path).st_ino == inode:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.error("Unable to clean up listening UNIX socket %r: %r", path, error)
+
+
+_with_borrowed(BaseSelectorEventLoop)
