@@ -1,0 +1,204 @@
+"""What the tests of the network share: protocols that keep a story, and sockets that are joined."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from conftest import World
+
+PY = sys.version_info[:2]
+
+# The kinds of stream that a transport can stand on.
+KINDS = ("tcp", "unix")
+
+# What to give to SO_SNDBUF and SO_RCVBUF where a test wants a connection that is full soon.
+SMALL = 8192
+
+
+class _Told:
+    """Writes down which callback came, in order, and calls the test's hook of the same name.
+
+    A hook gets the protocol and the callback's own arguments, and what it returns is returned.
+    Several `data_received` in a row are one entry, for TCP may cut the bytes as it likes.
+    """
+
+    def __init__(self, **hooks: Callable[..., Any]) -> None:
+        self.hooks = hooks
+        self.story: list[str] = []
+        self.received = bytearray()
+        self.lost: list[BaseException | None] = []
+        self.transport: Any = None
+
+    def _tell(self, name: str, *args: Any) -> Any:
+        if not (name in REPEATED and self.story and self.story[-1] == name):
+            self.story.append(name)
+        hook = self.hooks.get(name)
+        return hook(self, *args) if hook is not None else None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._tell("connection_made", transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost.append(exc)
+        self._tell("connection_lost", exc)
+
+    def eof_received(self) -> Any:
+        return self._tell("eof_received")
+
+    def pause_writing(self) -> None:
+        self._tell("pause_writing")
+
+    def resume_writing(self) -> None:
+        self._tell("resume_writing")
+
+
+REPEATED = ("data_received", "get_buffer", "buffer_updated")
+
+
+class Recorder(_Told, asyncio.Protocol):
+    """A Protocol that keeps its story."""
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self._tell("data_received", data)
+
+
+class BufferedRecorder(_Told, asyncio.BufferedProtocol):
+    """A BufferedProtocol that keeps its story; the hook of `get_buffer` may give another buffer."""
+
+    def __init__(self, size: int = 65536, **hooks: Callable[..., Any]) -> None:
+        super().__init__(**hooks)
+        self.buffer = bytearray(size)
+        self.counts: list[int] = []
+
+    def get_buffer(self, sizehint: int) -> Any:
+        buffer = self.hooks.get("get_buffer", lambda *_: self.buffer)(self, sizehint)
+        if isinstance(buffer, bytearray):
+            self.buffer = buffer
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.counts.append(nbytes)
+        self.received += self.buffer[:nbytes]
+        self._tell("buffer_updated", nbytes)
+
+
+def joined(kind: str = "tcp", *, small: bool = False) -> tuple[socket.socket, socket.socket]:
+    """Two sockets that are connected; both can wait, the second for ten seconds at most."""
+    if kind == "unix":
+        ours, theirs = socket.socketpair()
+        shrink(small, ours, theirs)
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = socket.socket()
+            shrink(small, ours, listener)
+            ours.connect(listener.getsockname())
+            theirs, _ = listener.accept()
+    theirs.settimeout(10)
+    return ours, theirs
+
+
+def shrink(small: bool, *sockets: socket.socket) -> None:
+    for sock in sockets if small else ():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+
+
+@contextlib.contextmanager
+def wired(
+    world: World, loop: Any, protocol: Any, kind: str = "tcp", *, small: bool = False
+) -> Iterator[tuple[Any, socket.socket]]:
+    """A transport of the loop with this protocol, and the plain socket at its other end.
+
+    `connection_made` has been called, the loop does not run, and the transport reads.
+    """
+    ours, theirs = joined(kind, small=small)
+    with theirs:
+        coro = loop.create_connection(lambda: protocol, sock=ours)
+        transport, given = loop.run_until_complete(coro)
+        assert given is protocol
+        try:
+            yield transport, theirs
+        finally:
+            if ours.fileno() != -1:
+                transport.abort()
+            world.run_until(loop, lambda: ours.fileno() == -1)
+
+
+def receive(loop: Any, sock: socket.socket, count: int | None = None) -> bytes:
+    """Run the loop and read from a plain socket beside it: `count` bytes, or up to the end."""
+    result = bytearray()
+    failed: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            wanted = 1 << 18 if count is None else min(1 << 18, count - len(result))
+            data = sock.recv(wanted)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            failed.append(exc)
+            data = b""
+        result.extend(data)
+        if not data or len(result) == count:
+            loop.remove_reader(sock)
+            loop.stop()
+
+    def too_late() -> None:
+        failed.append(TimeoutError(f"only {len(result)} bytes came in ten seconds"))
+        loop.remove_reader(sock)
+        loop.stop()
+
+    timeout = sock.gettimeout()
+    sock.setblocking(False)
+    loop.add_reader(sock, read)
+    timer = loop.call_later(10, too_late)
+    loop.run_forever()
+    timer.cancel()
+    sock.settimeout(timeout)
+    if failed:
+        raise failed[0]
+    return bytes(result)
+
+
+def fill(transport: Any, chunk: bytes = b"x" * 65536) -> int:
+    """Write until the kernel takes no more; how many bytes were written."""
+    written = 0
+    while not transport.get_write_buffer_size():
+        transport.write(chunk)
+        written += len(chunk)
+        assert written < 1 << 28
+    return written
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether the other end has not closed the connection, nor sent anything."""
+    sock.setblocking(False)
+    try:
+        sock.recv(1)
+    except BlockingIOError:
+        return True
+    finally:
+        sock.settimeout(10)
+    return False
+
+
+def pattern(size: int, seed: int = 1) -> bytes:
+    """Bytes in which no piece can be missing, doubled or moved without notice."""
+    return random.Random(seed).randbytes(size)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what happens without the loop, in the kernel or in a thread."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
+        time.sleep(0.001)
