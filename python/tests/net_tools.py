@@ -149,21 +149,22 @@ def receive(loop: Any, sock: socket.socket, count: int | None = None) -> bytes:
             data = b""
         result.extend(data)
         if not data or len(result) == count:
-            loop.remove_reader(sock)
             loop.stop()
 
     def too_late() -> None:
         failed.append(TimeoutError(f"only {len(result)} bytes came in ten seconds"))
-        loop.remove_reader(sock)
         loop.stop()
 
     timeout = sock.gettimeout()
     sock.setblocking(False)
     loop.add_reader(sock, read)
     timer = loop.call_later(10, too_late)
-    loop.run_forever()
-    timer.cancel()
-    sock.settimeout(timeout)
+    try:
+        loop.run_forever()
+    finally:
+        loop.remove_reader(sock)
+        timer.cancel()
+        sock.settimeout(timeout)
     if failed:
         raise failed[0]
     return bytes(result)
