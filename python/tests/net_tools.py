@@ -203,3 +203,55 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
         time.sleep(0.001)
+
+
+class Guests(list[Any]):
+    """A protocol factory that keeps the protocols it made, in the order of their making."""
+
+    def __init__(self, recorder: type[_Told] = Recorder, **hooks: Callable[..., Any]) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self.hooks = hooks
+
+    def __call__(self) -> Any:
+        self.append(self.recorder(**self.hooks))
+        return self[-1]
+
+    def are_here(self, count: int) -> bool:
+        """Whether so many have been connected, gone or not."""
+        return sum("connection_made" in guest.story for guest in self) == count
+
+    def are_gone(self) -> bool:
+        """Whether every one has lost its connection."""
+        return all(guest.lost for guest in self)
+
+
+def call_on(server: Any) -> socket.socket:
+    """A plain socket that is connected to a server, as far as the kernel is concerned."""
+    sock = server.sockets[0]
+    client = socket.socket(sock.family)
+    client.settimeout(10)
+    try:
+        client.connect(sock.getsockname())
+    except OSError:
+        client.close()
+        raise
+    return client
+
+
+@contextlib.contextmanager
+def serving(world: World, loop: Any, guests: Any, **kwargs: Any) -> Iterator[Any]:
+    """A server on a free port of 127.0.0.1; what it leaves open is aborted at the end."""
+    coro = loop.create_server(guests, "127.0.0.1", 0, **kwargs)
+    server = loop.run_until_complete(coro)
+    try:
+        yield server
+    finally:
+        server.close()
+        world.turn(loop, 2)
+        here = [guest for guest in guests if guest.transport is not None]
+        for guest in here:
+            if not guest.lost:
+                guest.transport.abort()
+        world.run_until(loop, lambda: all(guest.lost for guest in here))
+        world.turn(loop)

@@ -1,0 +1,246 @@
+"""How servers accept: in which order, how many, protocols that cannot be made, storms."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import struct
+import warnings
+from typing import Any
+
+import pytest
+from conftest import Log, World
+from net_tools import BufferedRecorder, Guests, call_on, receive, serving
+from task_tools import gather_reports
+
+
+def reset(sock: socket.socket) -> None:
+    """Close a TCP socket so that its peer is told with an RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+# --- Accepting ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recorder", [None, BufferedRecorder])
+def test_each_guest_gets_its_own_protocol(world: World, loop: Any, recorder: Any) -> None:
+    guests = Guests(recorder) if recorder else Guests()
+    with serving(world, loop, guests) as server:
+        clients = [call_on(server) for _ in range(5)]
+        world.run_until(loop, lambda: guests.are_here(5))
+        for n, client in enumerate(clients):
+            client.sendall(b"guest %d" % n)
+        world.run_until(loop, lambda: all(guest.received for guest in guests))
+        assert sorted(bytes(g.received) for g in guests) == [b"guest %d" % n for n in range(5)]
+        for client in clients:
+            client.close()
+        world.run_until(loop, guests.are_gone)
+        for guest in guests:
+            got = "data_received" if recorder is None else "buffer_updated"
+            assert guest.story == ["connection_made", got, "eof_received", "connection_lost"]
+            assert guest.lost == [None]
+
+
+def test_guests_are_accepted_in_the_order_of_their_coming(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server:
+        clients = [call_on(server) for _ in range(20)]
+        world.run_until(loop, lambda: guests.are_here(20))
+        names = [guest.transport.get_extra_info("peername") for guest in guests]
+        assert names == [client.getsockname() for client in clients]
+        for client in clients:
+            client.close()
+
+
+def test_all_who_wait_are_accepted_in_one_turn(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server:
+        clients = [call_on(server) for _ in range(30)]
+        # The turn that accepts them, and the one in which their tasks make the protocols.
+        world.turn(loop, 2)
+        assert len(guests) == 30
+        for client in clients:
+            client.close()
+
+
+def test_no_more_than_the_backlog_is_accepted_in_one_turn(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests, backlog=4) as server:
+        clients = [call_on(server) for _ in range(4)]
+        world.turn(loop, 2)
+        assert len(guests) == 4
+        clients += [call_on(server) for _ in range(4)]
+        world.run_until(loop, lambda: guests.are_here(8))
+        for client in clients:
+            client.close()
+
+
+def test_an_accepted_transport_knows_both_ends(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server, call_on(server) as client:
+        world.run_until(loop, lambda: guests.are_here(1))
+        transport = guests[0].transport
+        assert transport.get_extra_info("peername") == client.getsockname()
+        assert transport.get_extra_info("sockname") == client.getpeername()
+        sock = transport.get_extra_info("socket")
+        assert sock.gettimeout() == 0
+        assert sock.get_inheritable() is False
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_a_guest_that_is_gone_before_it_is_accepted(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server:
+        client = call_on(server)
+        address = client.getsockname()
+        client.sendall(b"hello and goodbye")
+        client.close()
+        refused = call_on(server)
+        reset(refused)
+        world.run_until(loop, lambda: guests.are_here(2) and guests.are_gone())
+        assert guests[0].received == b"hello and goodbye"
+        assert guests[0].lost == [None]
+        assert isinstance(guests[1].lost[0], ConnectionResetError)
+        # Who it was is known from the accept, though the socket no longer tells.
+        assert guests[0].transport.get_extra_info("peername") == address
+        assert guests[1].transport.get_extra_info("peername") is not None
+
+
+# --- Factories that fail ------------------------------------------------------
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("error", [ValueError("mine"), OSError(5, "mine")])
+def test_a_guest_without_a_protocol_is_sent_away(
+    world: World, loop: Any, debug: bool, error: Exception
+) -> None:
+    def factory() -> Any:
+        if not failed:
+            failed.append(True)
+            raise error
+        return guests()
+
+    loop.set_debug(debug)
+    failed: list[bool] = []
+    guests = Guests()
+    reports = gather_reports(loop)
+    server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0))
+    client = call_on(server)
+    with warnings.catch_warnings():
+        # asyncio leaves the socket to the collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        world.turn(loop, 3)
+        error.__traceback__ = None
+        gc.collect()
+        if not debug:
+            assert receive(loop, client) == b""
+    expected = {
+        "message": "Error on transport creation for incoming connection",
+        "exception": error,
+    }
+    # Only debug mode tells.
+    assert reports == [expected] * debug
+    client.close()
+    with call_on(server) as client:
+        # The server goes on.
+        world.run_until(loop, lambda: guests.are_here(1))
+    world.run_until(loop, guests.are_gone)
+    server.close()
+    reports.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_out_of_the_factory_comes_out_of_the_loop(
+    world: World, loop: Any, logged: Log, error: type[BaseException]
+) -> None:
+    def factory() -> Any:
+        if not failed:
+            failed.append(True)
+            raise error
+        return guests()
+
+    failed: list[bool] = []
+    guests = Guests()
+    server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with call_on(server), pytest.raises(error):
+            world.run_until(loop, lambda: False)
+        with call_on(server):
+            world.run_until(loop, lambda: guests.are_here(1))
+        world.run_until(loop, guests.are_gone)
+        server.close()
+        gc.collect()
+
+
+@pytest.mark.parametrize("nothing", [None, object(), 7])
+def test_what_a_factory_makes_need_not_be_a_protocol(
+    world: World, loop: Any, nothing: object
+) -> None:
+    # It fails where its first method is missing.
+    reports = gather_reports(loop)
+    loop.set_debug(True)
+    server = loop.run_until_complete(loop.create_server(lambda: nothing, "127.0.0.1", 0))
+    with warnings.catch_warnings(), call_on(server):
+        warnings.simplefilter("ignore", ResourceWarning)
+        world.run_until(loop, lambda: bool(reports))
+        assert type(reports[0]["exception"]) is AttributeError
+        assert "connection_made" in str(reports[0]["exception"])
+        server.close()
+        reports.clear()
+        world.turn(loop, 3)
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_factory_may_close_its_server(world: World, loop: Any) -> None:
+    # Its guest was accepted before that, and there is no place for it any more. asyncio stumbles
+    # over an assertion of its own, and since 3.13 in the destructor of the transport too.
+    def factory() -> Any:
+        server.close()
+        return guests()
+
+    guests = Guests()
+    server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0))
+    with warnings.catch_warnings(), call_on(server) as client:
+        warnings.simplefilter("ignore", ResourceWarning)
+        world.turn(loop, 4)
+        gc.collect()
+        assert len(guests) == 1
+        assert guests[0].story == []
+        assert receive(loop, client) == b""
+        loop.run_until_complete(server.wait_closed())
+
+
+# --- Many ---------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_storm_of_guests_leaves_nothing_behind(world: World, loop: Any) -> None:
+    # The fixture counts descriptors and looks for errors in the log.
+    def made(protocol: Any, transport: Any) -> None:
+        if len(guests) % 4 == 3:
+            transport.close()
+        elif len(guests) % 4 == 2:
+            transport.abort()
+
+    guests = Guests(connection_made=made)
+    with serving(world, loop, guests) as server:
+        for batch in range(40):
+            for n in range(50):
+                client = call_on(server)
+                if n % 3 == 0:
+                    client.sendall(b"hello")
+                if n % 5 == 0:
+                    reset(client)
+                else:
+                    client.close()
+            count = 50 * (batch + 1)
+            world.run_until(loop, lambda count=count: guests.are_here(count))
+        world.run_until(loop, guests.are_gone)
+        assert len(guests) == 2000
+        assert all(len(guest.lost) == 1 for guest in guests)
+        server.close()
+        loop.run_until_complete(server.wait_closed())
