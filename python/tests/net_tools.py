@@ -255,3 +255,47 @@ def serving(world: World, loop: Any, guests: Any, **kwargs: Any) -> Iterator[Any
                 guest.transport.abort()
         world.run_until(loop, lambda: all(guest.lost for guest in here))
         world.turn(loop)
+
+
+def resolving(world: World, answers: dict[Any, Any]) -> Any:
+    """A loop whose names are these: of each the addresses, or what is raised for it.
+
+    An address is a host, or a host and a port; the loop keeps in `asked` what it was asked.
+    """
+
+    class Loop(world.EventLoop):  # type: ignore[misc, name-defined]
+        asked: list[Any]
+
+        async def getaddrinfo(self, host: Any, port: Any, **kwargs: Any) -> Any:
+            self.asked.append((host, port, kwargs))
+            answer = answers[host]
+            if isinstance(answer, BaseException):
+                raise answer
+            pairs = [name if isinstance(name, tuple) else (name, port) for name in answer]
+            return [
+                (socket.AF_INET6, *TCP, (*pair, 0, 0))
+                if ":" in pair[0]
+                else (socket.AF_INET, *TCP, pair)
+                for pair in pairs
+            ]
+
+    loop = Loop()
+    loop.asked = []
+    return loop
+
+
+TCP = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+
+
+def full_listener(address: Any = ("127.0.0.1", 0)) -> tuple[socket.socket, list[socket.socket]]:
+    """A socket whose queue is full, so that whoever connects to it has to wait."""
+    listener = socket.socket()
+    listener.bind(address)
+    listener.listen(0)
+    clients = []
+    for _ in range(10):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(listener.getsockname())
+        clients.append(client)
+    return listener, clients
