@@ -65,10 +65,26 @@ def test_recv_of_what_is_there_takes_no_turn(world: World, loop: Any) -> None:
     left, right = pair()
     with left, right:
         right.send(b"here")
-        coroutine = loop.sock_recv(left, 4)
         with pytest.raises(StopIteration) as caught:
-            coroutine.send(None)
+            next(loop.sock_recv(left, 4).__await__())
         assert caught.value.value == b"here"
+
+
+def test_nothing_happens_before_it_is_awaited(world: World, loop: Any) -> None:
+    async def main() -> None:
+        left, right = pair()
+        with left, right:
+            right.send(b"here")
+            calls = [loop.sock_recv(left, 4), loop.sock_recv_into(left, bytearray(4))]
+            calls += [loop.sock_sendall(left, b"never"), loop.sock_accept(left)]
+            for call in calls:
+                assert asyncio.iscoroutine(call)
+                call.close()
+            assert await loop.create_task(loop.sock_recv(left, 100)) == b"here"
+            with pytest.raises(BlockingIOError):
+                right.recv(100)
+
+    run(loop, main())
 
 
 def test_recv_waits_for_data_and_for_the_end(world: World, loop: Any) -> None:
@@ -163,9 +179,8 @@ def test_sendall_sends_what_fits_without_a_turn(world: World, loop: Any) -> None
     left, right = pair()
     with left, right:
         for data in (b"bytes", bytearray(b"array"), memoryview(b"a view")[2:], b""):
-            coroutine = loop.sock_sendall(left, data)
             with pytest.raises(StopIteration) as caught:
-                coroutine.send(None)
+                next(loop.sock_sendall(left, data).__await__())
             assert caught.value.value is None
         assert right.recv(100) == b"bytesarrayview"
 
