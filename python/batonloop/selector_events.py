@@ -15,9 +15,11 @@ import socket
 import weakref
 from asyncio import base_events as _asyncio_base_events
 from asyncio import selector_events as _asyncio_selector_events
+from asyncio import sslproto
 from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
 
+from . import _batonloop
 from .base_events import BaseEventLoop
 
 TYPE_CHECKING = False
@@ -55,11 +57,7 @@ _BORROWED: dict[type, tuple[str, ...]] = {
     _asyncio_selector_events.BaseSelectorEventLoop: (
         "_accept_connection",
         "_accept_connection2",
-        "_ensure_fd_no_transport",
         "_make_datagram_transport",
-        "_make_socket_transport",
-        "_make_ssl_transport",
-        "_sendfile_native",
         "_sock_accept",
         "_sock_connect",
         "_sock_connect_cb",
@@ -148,6 +146,81 @@ class BaseSelectorEventLoop(BaseEventLoop):
     @property
     def _selector(self) -> _SelectorView:
         return _SelectorView(self)
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        """Raise RuntimeError if a transport uses the descriptor; ValueError if it is none."""
+        number = fd
+        if not isinstance(number, int):
+            try:
+                number = int(number.fileno())
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"Invalid file object: {fd!r}") from None
+        try:
+            transport = self._transports.get(number) or self._transport_of(number)
+        except OverflowError:
+            return
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Any = None,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(sock)
+        return _batonloop._SelectorSocketTransport(
+            self, sock, protocol, waiter, extra, server, context
+        )
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: Any = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
+        context: Any = None,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        ssl_protocol = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        _batonloop._SelectorSocketTransport(
+            self, rawsock, ssl_protocol, None, extra, server, context
+        )
+        return ssl_protocol._app_transport
+
+    async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
+        """Send a file over a transport that has nothing else to write."""
+        was_reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        transp._set_in_use(False)
+        try:
+            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+        finally:
+            transp._reset_empty_waiter()
+            if was_reading:
+                transp.resume_reading()
+            transp._set_in_use(True)
 
     def _stop_serving(self, sock: socket.socket) -> None:
         """Stop accepting on a socket and close it; remove the file of a UNIX socket of ours."""

@@ -76,15 +76,9 @@ impl<K: Kind> TypeBuilder<K> {
         }
         #[cfg(not(Py_3_13))]
         {
-            use std::mem::offset_of;
-
-            use crate::layout::FutureFields;
-
             let mut this = self;
-            for (name, offset) in [
-                (c"__dictoffset__", offset_of!(FutureFields, dict)),
-                (c"__weaklistoffset__", offset_of!(FutureFields, weakrefs)),
-            ] {
+            let [dict, weakrefs] = K::DICT_AND_WEAKREFS;
+            for (name, offset) in [(c"__dictoffset__", dict), (c"__weaklistoffset__", weakrefs)] {
                 this.members.push(ffi::PyMemberDef {
                     name: name.as_ptr(),
                     type_code: ffi::Py_T_PYSSIZET,

@@ -1,6 +1,6 @@
 //! Calls into Python at the price of a C call.
 
-use pyo3::types::PyAny;
+use pyo3::types::{PyAny, PyString};
 use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
 
 use crate::{Outcome, fetch};
@@ -32,6 +32,35 @@ pub fn call1<'py>(
     let result = unsafe { ffi::PyObject_CallOneArg(callable.as_ptr(), argument.as_ptr()) };
     // SAFETY: the call gave a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// Calls `object.name(argument)`.
+///
+/// # Errors
+///
+/// What it raises, AttributeError included.
+#[inline]
+pub fn method1<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    argument: &Bound<'py, PyAny>,
+) -> Outcome<Bound<'py, PyAny>> {
+    let mut arguments = [object.as_ptr(), argument.as_ptr()];
+    // SAFETY: all are alive; the first of the two arguments is the object itself, and its place may
+    // be written for the time of the call.
+    let result = unsafe {
+        ffi::PyObject_VectorcallMethod(
+            name.as_ptr(),
+            arguments.as_mut_ptr(),
+            2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        )
+    };
+    // SAFETY: the call gave a new reference, or null with an exception set.
+    match unsafe { Bound::from_owned_ptr_or_opt(object.py(), result) } {
+        Some(result) => Ok(result),
+        None => Err(fetch(object.py())),
+    }
 }
 
 /// Calls `callable(*arguments)`, where `arguments` is a tuple.

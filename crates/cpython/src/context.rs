@@ -20,6 +20,19 @@ pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, context) }
 }
 
+/// A copy of a context.
+///
+/// # Errors
+///
+/// TypeError if it is none; `MemoryError`.
+#[inline]
+pub fn copy_of<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the object is alive; anything but a context makes the call raise TypeError.
+    let copy = unsafe { ffi::PyContext_Copy(context.as_ptr()) };
+    // SAFETY: the call gave a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), copy) }
+}
+
 /// Whether `object` is a `contextvars.Context`.
 #[inline]
 pub fn is_context(object: &Bound<'_, PyAny>) -> bool {

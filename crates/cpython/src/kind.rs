@@ -18,7 +18,9 @@ use std::ptr;
 use pyo3::types::{DerefToPyAny, PyAny};
 use pyo3::{Bound, PyErr, PyResult, PyTypeInfo, Python, ffi};
 
-use crate::layout::{FutureFields, HandleFields, SleepFields, TaskFields, TimerHandleFields};
+use crate::layout::{
+    FutureFields, HandleFields, SleepFields, TaskFields, TimerHandleFields, TransportFields,
+};
 use crate::slot::Slot;
 
 /// How many dead objects of a kind are kept for the next ones.
@@ -33,6 +35,11 @@ const FREE_LIST_CAPACITY: usize = 1024;
 pub unsafe trait Kind: Sized + 'static {
     /// The struct.
     type Fields: 'static;
+
+    /// Where the struct has a place for a dict and for weak references, if the type is built with
+    /// those.
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = [0; 2];
 
     /// What belongs to the type as a whole.
     fn shared() -> &'static Shared;
@@ -103,17 +110,23 @@ pub enum Handle {}
 pub enum TimerHandle {}
 /// Marks what `sleep(0)` returns.
 pub enum Sleep {}
+/// Marks the transport of a connection.
+pub enum SocketTransport {}
 
 static FUTURE: Shared = Shared::new();
 static TASK: Shared = Shared::new();
 static HANDLE: Shared = Shared::new();
 static TIMER_HANDLE: Shared = Shared::new();
 static SLEEP: Shared = Shared::new();
+static SOCKET_TRANSPORT: Shared = Shared::new();
 
 // SAFETY: the type is only made by the builder, with the size of the fields and, in the shared
 // flavour, on a base whose layout was compared with them; every field is valid as zero bits.
 unsafe impl Kind for Future {
     type Fields = FutureFields;
+
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = FutureFields::DICT_AND_WEAKREFS;
 
     fn shared() -> &'static Shared {
         &FUTURE
@@ -133,6 +146,9 @@ unsafe impl Kind for Future {
 // SAFETY: as for `Future`.
 unsafe impl Kind for Task {
     type Fields = TaskFields;
+
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = FutureFields::DICT_AND_WEAKREFS;
 
     fn shared() -> &'static Shared {
         &TASK
@@ -215,6 +231,34 @@ unsafe impl Kind for Sleep {
     }
 }
 
+// SAFETY: the type is only made by the builder, with the size of the fields, on a base whose slots
+// were compared with them; every field is valid as zero bits.
+unsafe impl Kind for SocketTransport {
+    type Fields = TransportFields;
+
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = TransportFields::DICT_AND_WEAKREFS;
+
+    fn shared() -> &'static Shared {
+        &SOCKET_TRANSPORT
+    }
+
+    #[inline]
+    fn each_slot(fields: &TransportFields, visit: &mut impl FnMut(&Slot)) {
+        fields.each_slot(visit);
+    }
+
+    #[inline]
+    fn needs_finalizer(fields: &TransportFields) -> bool {
+        fields.is_open()
+    }
+
+    #[inline]
+    fn unlink(fields: &TransportFields) {
+        owners::forget(fields);
+    }
+}
+
 macro_rules! type_info {
     ($($kind:ident),*) => {$(
         // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the
@@ -229,7 +273,7 @@ macro_rules! type_info {
     )*};
 }
 
-type_info!(Future, Task, Handle, TimerHandle, Sleep);
+type_info!(Future, Task, Handle, TimerHandle, Sleep, SocketTransport);
 
 /// The fields of an object of a known kind.
 pub trait Fields<K: Kind> {
@@ -591,3 +635,4 @@ pub fn type_object<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::P
 }
 
 pub mod known;
+pub mod owners;

@@ -17,6 +17,10 @@ use pyo3::ffi;
 
 use crate::slot::Slot;
 
+mod transport;
+
+pub use transport::TransportFields;
+
 /// `FutureObj` of `_asynciomodule.c`.
 #[repr(C)]
 pub struct FutureFields {
@@ -81,6 +85,10 @@ const MUST_CANCEL: u8 = 1 << 2;
 const LOG_DESTROY_PENDING: u8 = 1 << 3;
 
 impl FutureFields {
+    #[cfg(not(Py_3_13))]
+    pub(crate) const DICT_AND_WEAKREFS: [usize; 2] =
+        [std::mem::offset_of!(Self, dict), std::mem::offset_of!(Self, weakrefs)];
+
     /// 0 pending, 1 cancelled, 2 finished.
     #[inline]
     pub fn state(&self) -> c_int {

@@ -22,9 +22,12 @@ pub mod cell;
 
 pub mod exit;
 
+pub mod bytes;
 pub mod call;
 pub mod context;
 pub mod coroutine;
+
+pub mod socket;
 
 pub mod layout;
 

@@ -9,7 +9,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyType, PyTypeMethods};
 use pyo3::{Bound, PyResult, Python};
 
 use crate::kind::{Fields, Future, Kind, Task};
-use crate::layout::{FutureFields, HandleFields, TaskFields, TimerHandleFields};
+use crate::layout::{FutureFields, HandleFields, TaskFields, TimerHandleFields, TransportFields};
 
 /// How long our task's tail is, behind CPython's struct.
 #[cfg(not(Py_3_14))]
@@ -45,6 +45,19 @@ pub fn handles_are_as_laid_out(handle: &Bound<'_, PyAny>, timer: &Bound<'_, PyAn
     basicsize(handle) == Some(size_of::<HandleFields>())
         && basicsize(timer) == Some(size_of::<TimerHandleFields>())
         && expected.iter().all(|(class, name, offset)| member_offset(class, name) == Some(*offset))
+}
+
+/// Whether the slots of `asyncio.transports._FlowControlMixin` stand where [`TransportFields`]
+/// says.
+pub fn transports_are_as_laid_out(mixin: &Bound<'_, PyAny>, base: &Bound<'_, PyAny>) -> bool {
+    use std::mem::offset_of;
+
+    let extra = member_offset(base, "_extra") == Some(offset_of!(TransportFields, extra));
+    let after = offset_of!(TransportFields, protocol);
+    let slots = TransportFields::base_slots();
+    extra
+        && basicsize(mixin) == Some(after)
+        && slots.iter().all(|(name, offset)| member_offset(mixin, name) == Some(*offset))
 }
 
 fn basicsize(class: &Bound<'_, PyAny>) -> Option<usize> {

@@ -19,6 +19,7 @@ use crate::events;
 use crate::exceptions;
 use crate::host::{EventLoop, Poller};
 use crate::names::boolean;
+use crate::selector_events::Side;
 use crate::tasks::known;
 
 mod create;
@@ -324,12 +325,12 @@ impl EventLoop {
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        watch::add(this, fd, watch::Side::Reader, callback, args)
+        watch::add(this, fd, Side::Reader, callback, args)
     }
 
     /// Watch fd for reading no longer; return whether it was watched.
     fn _remove_reader(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        watch::remove(this, fd, watch::Side::Reader)
+        watch::remove(this, fd, Side::Reader)
     }
 
     /// Call callback(*args) whenever fd is ready for writing; replaces an earlier writer. Returns
@@ -344,12 +345,12 @@ impl EventLoop {
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        watch::add(this, fd, watch::Side::Writer, callback, args)
+        watch::add(this, fd, Side::Writer, callback, args)
     }
 
     /// Watch fd for writing no longer; return whether it was watched.
     fn _remove_writer(this: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        watch::remove(this, fd, watch::Side::Writer)
+        watch::remove(this, fd, Side::Writer)
     }
 
     /// What the loop wants to hear about a descriptor, as asyncio's selectors say it: 1 for
@@ -357,6 +358,11 @@ impl EventLoop {
     fn _interest(&self, py: Python<'_>, fd: i32) -> u8 {
         let interest = self.agenda.with(py, |agenda| agenda.watched.interest(fd));
         u8::from(interest.readable) | u8::from(interest.writable) << 1
+    }
+
+    /// The transport that uses a descriptor; None if none does.
+    fn _transport_of<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
+        kind::owners::of(py, fd)
     }
 
     fn __setattr__(

@@ -15,6 +15,8 @@ mod events;
 mod futures;
 mod tasks;
 mod sleep;
+mod selector_events;
+mod transports;
 mod base_events;
 mod functions;
 
@@ -66,6 +68,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
+    module.add("_SelectorSocketTransport", transports::socket::make_type(py)?)?;
     module.add("LAYOUT", if shared { "shared" } else { "own" })?;
     module.add("SELECTOR", "epoll")?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

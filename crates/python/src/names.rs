@@ -90,6 +90,17 @@ pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 
+pub(crate) static BASE_TRANSPORT: Imported = Imported::new("asyncio.transports", "BaseTransport");
+pub(crate) static FLOW_CONTROL_MIXIN: Imported =
+    Imported::new("asyncio.transports", "_FlowControlMixin");
+pub(crate) static BUFFERED_PROTOCOL: Imported =
+    Imported::new("asyncio.protocols", "BufferedProtocol");
+pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
+pub(crate) static SENDFILE_MODE: Imported = Imported::new("asyncio.constants", "_SendfileMode");
+pub(crate) static SET_NODELAY: Imported = Imported::new("asyncio.base_events", "_set_nodelay");
+pub(crate) static SET_RESULT_UNLESS_CANCELLED: Imported =
+    Imported::new("asyncio.futures", "_set_result_unless_cancelled");
+
 static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 
 /// Whether `loop.create_task()` of this Python passes all its keywords to a task factory; so since

@@ -6,6 +6,7 @@
 //!   Selector::select ─▶ Event, Event   sleeps until a descriptor, a waker or the timeout
 //!   Waker::wake ──────▶ ends a sleep   from any thread, and from a signal handler
 //!   SignalPipe ───────▶ bytes          numbers of signals, for a host that catches them itself
+//!   socket::recv ─────▶ bytes          and its kin, which never wait
 //! ```
 //!
 //! Everything here is safe to call and speaks `io::Result`, with the kernel's own error numbers.
@@ -42,6 +43,8 @@
 
 pub mod clock;
 pub mod punctual;
+pub mod socket;
+
 pub mod selector;
 pub mod waker;
 

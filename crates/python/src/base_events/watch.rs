@@ -1,12 +1,7 @@
-//! Descriptors that are watched: `add_reader()` and its kin.
+//! Descriptors that are watched for a program: `add_reader()` and its kin.
 //!
-//! The kernel is told at once, because asyncio raises here for a descriptor that cannot be polled,
-//! and the table changes only when the kernel has agreed.
+//! The arguments are checked in asyncio's order, so that the same one of several mistakes is told.
 
-use std::io::ErrorKind;
-use std::sync::Arc;
-
-use batonloop_core::Interest;
 use batonloop_cpython::kind::{self, Handle};
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::types::{PyAny, PyAnyMethods, PyInt, PyTuple};
@@ -16,30 +11,8 @@ use super::PyLoop;
 use super::schedule::source_traceback;
 use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
-use crate::host::{Entry, EventLoop, Poller};
-
-/// What a descriptor is watched for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    Reader,
-    Writer,
-}
-
-impl Side {
-    fn added(self, interest: Interest) -> Interest {
-        match self {
-            Self::Reader => interest.and_readable(),
-            Self::Writer => interest.and_writable(),
-        }
-    }
-
-    fn removed(self, interest: Interest) -> Interest {
-        match self {
-            Self::Reader => interest.but_readable(),
-            Self::Writer => interest.but_writable(),
-        }
-    }
-}
+use crate::host::Entry;
+use crate::selector_events::{self, Side};
 
 /// `add_reader()` and `add_writer()`.
 pub(super) fn add<'py>(
@@ -52,7 +25,9 @@ pub(super) fn add<'py>(
     let py = this.py();
     let host = this.get();
     let fd = descriptor(file)?;
-    let poller = poller(py, host).ok_or_else(exceptions::loop_is_closed)?;
+    if host.poller.with(py, |poller| poller.is_none()) {
+        return Err(exceptions::loop_is_closed());
+    }
     let source_traceback = source_traceback(this)?;
     let handle = events::new_handle(Callback {
         callback: callback.clone(),
@@ -62,25 +37,9 @@ pub(super) fn add<'py>(
         source_traceback,
     })?;
     let fd = checked(fd)?;
-    let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
-    let wanted = side.added(before);
-    if before.is_none() {
-        poller.selector.register(fd, wanted).map_err(|error| exceptions::os_error(&error, py))?;
-    } else if let Err(error) = poller.selector.modify(fd, wanted) {
-        // The descriptor was closed behind our back: nobody will hear of it again.
-        forget(py, host, fd);
-        // Its number may have been given to another file since, which is watched from now on.
-        let anew = side.added(Interest::NONE);
-        if error.kind() != ErrorKind::NotFound || poller.selector.register(fd, anew).is_err() {
-            return Err(exceptions::os_error(&error, py));
-        }
-    }
     let handle = handle.into_any();
     let entry = Entry { object: handle.clone().unbind(), verb: &events::RUN };
-    let displaced = host.agenda.with(py, |agenda| match side {
-        Side::Reader => agenda.watched.set_reader(fd, entry),
-        Side::Writer => agenda.watched.set_writer(fd, entry),
-    });
+    let displaced = selector_events::watch(py, host, fd, side, entry)?;
     cancel(py, displaced)?;
     Ok(handle)
 }
@@ -90,45 +49,20 @@ pub(super) fn remove(this: &PyLoop<'_>, file: &Bound<'_, PyAny>, side: Side) -> 
     let py = this.py();
     let host = this.get();
     let fd = descriptor(file)?;
-    let Some(poller) = poller(py, host) else {
+    if host.poller.with(py, |poller| poller.is_none()) {
         return Ok(false);
-    };
+    }
     let fd = match checked(fd) {
         // No descriptor has such a number, so none is watched.
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => return Ok(false),
         fd => fd?,
     };
-    let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
-    let displaced = host.agenda.with(py, |agenda| match side {
-        Side::Reader => agenda.watched.take_reader(fd),
-        Side::Writer => agenda.watched.take_writer(fd),
-    });
+    let displaced = selector_events::unwatch(py, host, fd, side);
     if displaced.is_none() {
         return Ok(false);
     }
-    let wanted = side.removed(before);
-    // A descriptor that is closed by now has left the kernel's set by itself.
-    let _ = if wanted.is_none() {
-        poller.selector.unregister(fd)
-    } else {
-        poller.selector.modify(fd, wanted)
-    };
     cancel(py, displaced)?;
     Ok(true)
-}
-
-fn poller(py: Python<'_>, host: &EventLoop) -> Option<Arc<Poller>> {
-    host.poller.with(py, |poller| poller.clone())
-}
-
-/// Takes both sides of a descriptor out of the table.
-fn forget(py: Python<'_>, host: &EventLoop, fd: i32) {
-    let displaced = host
-        .agenda
-        .with(py, |agenda| [agenda.watched.take_reader(fd), agenda.watched.take_writer(fd)]);
-    for entry in displaced.into_iter().flatten() {
-        entry.object.drop_ref(py);
-    }
 }
 
 /// Cancels a handle that was displaced.

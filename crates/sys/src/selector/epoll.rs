@@ -32,6 +32,8 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::socket::borrow;
+
 /// So many events fit on the stack of a select. With more descriptors, it asks for memory.
 const STACK_EVENTS: usize = 256;
 /// The same for older kernels, where the places have to be filled with zeros beforehand.
@@ -188,16 +190,6 @@ fn collect(
     let found = buffer.iter().take(count);
     events.extend(found.map(|found| event(found.u64, EventFlags::from_bits_retain(found.events))));
     Ok(())
-}
-
-/// Lends a descriptor to one system call.
-fn borrow<'fd>(fd: RawFd) -> io::Result<BorrowedFd<'fd>> {
-    if fd < 0 {
-        return Err(Errno::BADF.into());
-    }
-    // SAFETY: the number is not -1. It serves for one `epoll_ctl`, which answers `EBADF` if the
-    // descriptor is not open, and neither reads, writes nor closes it if it is somebody else's.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// What comes back with an event: the number of its descriptor.

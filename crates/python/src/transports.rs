@@ -1,0 +1,469 @@
+//! Transports: what all of them have in common.
+//!
+//! ```text
+//!   created ──▶ connected ──────▶ closing ─────────────▶ lost
+//!              connection_made   close(), the end, or   connection_lost, once;
+//!              reads and writes  an error; what waits   then the descriptor is closed
+//!                                is written first
+//! ```
+//!
+//! A transport puts itself into the loop's table and queue, with verbs of its own, where asyncio
+//! puts handles with methods of the transport: the same places in the same order. On a loop that
+//! wants to see every hand-off (debug mode, a `call_soon()` of its own) it goes through that, with
+//! those very methods.
+
+use batonloop_core::Interest;
+use batonloop_cpython::kind::owners;
+use batonloop_cpython::kind::{Fields, Kind};
+use batonloop_cpython::layout::TransportFields;
+use batonloop_cpython::{Outcome, call, context, coroutine};
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::{PyConnectionError, PyOSError, PyTypeError};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
+
+use crate::events::{self, Callback};
+use crate::exceptions;
+use crate::host::{Entry, EventLoop, Verb};
+use crate::names::{self, none};
+use crate::selector_events::{self, Side};
+
+mod flow;
+mod extra;
+mod write;
+mod read;
+mod class;
+pub(crate) mod socket;
+
+/// The reader is watched.
+const READING: u32 = 1;
+/// The writer is watched.
+const WRITING: u32 = 1 << 1;
+/// `close()` was called, or the connection is to be lost.
+const CLOSING: u32 = 1 << 2;
+/// `write_eof()` was called.
+const EOF: u32 = 1 << 3;
+/// `pause_reading()` was called.
+const PAUSED: u32 = 1 << 4;
+/// `pause_writing()` of the protocol was called.
+const PROTOCOL_PAUSED: u32 = 1 << 5;
+/// The protocol lends its own memory.
+const BUFFERED: u32 = 1 << 6;
+/// There is a protocol to be told of the loss.
+const HAS_PROTOCOL: u32 = 1 << 7;
+/// Everything runs in the one context that was given.
+const HAS_OWN_CONTEXT: u32 = 1 << 8;
+
+/// What the loop does with transports of one kind.
+struct Verbs {
+    /// There is something to read.
+    read: &'static Verb,
+    /// It can be written to again.
+    write: &'static Verb,
+    /// The end is to be told.
+    lose: &'static Verb,
+}
+
+/// A kind of transports.
+trait TransportKind: Kind<Fields = TransportFields> {
+    const VERBS: &'static Verbs;
+}
+
+/// A transport of any kind.
+#[derive(Clone, Copy)]
+struct Transport<'a, 'py> {
+    object: &'a Bound<'py, PyAny>,
+    fields: &'a TransportFields,
+    verbs: &'static Verbs,
+}
+
+impl<'a, 'py> Transport<'a, 'py> {
+    #[inline]
+    fn of<K: TransportKind>(this: &'a Bound<'py, K>) -> Self {
+        Self { object: this.as_any(), fields: this.fields(), verbs: K::VERBS }
+    }
+
+    fn py(self) -> Python<'py> {
+        self.object.py()
+    }
+
+    /// The loop; none once the connection is lost.
+    fn event_loop(self) -> Option<Bound<'py, PyAny>> {
+        self.fields.event_loop.get(self.py())
+    }
+
+    fn protocol(self) -> Bound<'py, PyAny> {
+        self.fields.protocol.get(self.py()).unwrap_or_else(|| none(self.py()))
+    }
+
+    /// Whether the loop is in debug mode.
+    fn is_debugged(self) -> bool {
+        self.event_loop().is_some_and(|event_loop| {
+            EventLoop::of(&event_loop).is_some_and(|host| host.debug.get(self.py()))
+        })
+    }
+
+    /// Logs "%r did something", in debug mode.
+    fn log_debug(self, text: &str) -> PyResult<()> {
+        if self.is_debugged() {
+            let debug = names::LOGGER.get(self.py())?.getattr(intern!(self.py(), "debug"))?;
+            debug.call1((text, self.object))?;
+        }
+        Ok(())
+    }
+
+    /// The context for what is about to be queued: a copy of the current one, unless the
+    /// transport has one of its own.
+    fn keep_context(self, of: &batonloop_cpython::slot::Slot) -> PyResult<()> {
+        if !self.fields.has(HAS_OWN_CONTEXT) {
+            of.set(context::copy_current(self.py())?);
+        } else if of.is_empty()
+            && let Some(context) = self.fields.context.get(self.py())
+        {
+            of.set(context);
+        }
+        Ok(())
+    }
+
+    // Watching.
+
+    /// Watches the reader from now on, unless it is closing or paused.
+    fn start_reading(self) -> PyResult<()> {
+        let Some(event_loop) = self.event_loop() else {
+            return Ok(());
+        };
+        if self.fields.has(CLOSING | PAUSED) {
+            return Ok(());
+        }
+        self.watch(&event_loop, Side::Reader, self.verbs.read)?;
+        self.fields.add(READING);
+        Ok(())
+    }
+
+    /// Watches the writer from now on.
+    fn start_writing(self) -> PyResult<()> {
+        let Some(event_loop) = self.event_loop() else {
+            return Ok(());
+        };
+        self.keep_context(&self.fields.write_context)?;
+        self.watch(&event_loop, Side::Writer, self.verbs.write)?;
+        self.fields.add(WRITING);
+        Ok(())
+    }
+
+    fn watch(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        side: Side,
+        verb: &'static Verb,
+    ) -> PyResult<()> {
+        let Some(host) = EventLoop::of(event_loop) else {
+            return Ok(());
+        };
+        let entry = Entry { object: self.object.clone().unbind(), verb };
+        let fd = self.fields.descriptor();
+        if let Some(displaced) = selector_events::watch(self.py(), host, fd, side, entry)? {
+            displaced.object.drop_ref(self.py());
+        }
+        Ok(())
+    }
+
+    fn stop_reading(self) {
+        if self.fields.has(READING) {
+            self.fields.remove(READING);
+            self.unwatch(Side::Reader);
+        }
+    }
+
+    fn stop_writing(self) {
+        if self.fields.has(WRITING) {
+            self.fields.remove(WRITING);
+            self.unwatch(Side::Writer);
+        }
+    }
+
+    fn unwatch(self, side: Side) {
+        let Some(event_loop) = self.event_loop() else {
+            return;
+        };
+        let Some(host) = EventLoop::of(&event_loop) else {
+            return;
+        };
+        if let Some(entry) =
+            selector_events::unwatch(self.py(), host, self.fields.descriptor(), side)
+        {
+            entry.object.drop_ref(self.py());
+        }
+    }
+
+    /// What the kernel was told to look for.
+    fn interest(self) -> Interest {
+        Interest { readable: self.fields.has(READING), writable: self.fields.has(WRITING) }
+    }
+
+    // Closing.
+
+    /// `close()`: what waits is written, then the connection is lost.
+    fn close(self) -> PyResult<()> {
+        if self.fields.has(CLOSING) {
+            return Ok(());
+        }
+        self.fields.add(CLOSING);
+        self.stop_reading();
+        if self.fields.backlog.is_empty() {
+            self.stop_writing();
+            self.lose_soon(None)?;
+        }
+        Ok(())
+    }
+
+    /// `abort()`, and after an error: nothing more is written.
+    fn force_close(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+        if self.fields.conn_lost.get() != 0 {
+            return Ok(());
+        }
+        if !self.fields.backlog.is_empty() {
+            self.forget_backlog();
+            self.stop_writing();
+        }
+        if !self.fields.has(CLOSING) {
+            self.fields.add(CLOSING);
+            self.stop_reading();
+        }
+        self.lose_soon(exception)
+    }
+
+    fn forget_backlog(self) {
+        self.fields.unwritten.set(0);
+        self.fields.written.set(0);
+        self.fields.backlog.clear(self.py());
+    }
+
+    /// Queues the end.
+    fn lose_soon(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+        let py = self.py();
+        self.fields.conn_lost.set(self.fields.conn_lost.get() + 1);
+        let Some(event_loop) = self.event_loop() else {
+            return Ok(());
+        };
+        let exception = exception.unwrap_or_else(|| none(py));
+        if let Some(host) = EventLoop::direct(&event_loop) {
+            self.keep_context(&self.fields.write_context)?;
+            self.fields.exception.set(exception);
+            host.queue(self.object.clone(), self.verbs.lose);
+            return Ok(());
+        }
+        let method = self.object.getattr(intern!(py, "_call_connection_lost"))?;
+        self.call_soon(&event_loop, (method, exception))
+    }
+
+    /// `loop.call_soon(*arguments)`, in the context that is the transport's own, if it has one.
+    fn call_soon(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<()> {
+        let py = self.py();
+        let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
+        if !self.fields.has(HAS_OWN_CONTEXT) {
+            return call_soon.call1(arguments).map(drop);
+        }
+        let keywords = PyDict::new(py);
+        keywords.set_item("context", self.fields.context.get(py))?;
+        call_soon.call(arguments, Some(&keywords)).map(drop)
+    }
+
+    /// Tells the protocol that the connection is lost, and lets everything go.
+    fn call_connection_lost(self, exception: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        self.stop_reading();
+        self.stop_writing();
+        let told = if fields.has(HAS_PROTOCOL)
+            && let Some(protocol) = fields.protocol.get(py)
+        {
+            call::method1(&protocol, intern!(py, "connection_lost"), exception).map(drop)
+        } else {
+            Ok(())
+        };
+        let closed = self.let_go();
+        told.map_err(|error| *error)?;
+        closed
+    }
+
+    /// Closes the descriptor and forgets protocol, loop and server.
+    fn let_go(self) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        if !fields.is_open() {
+            return Ok(());
+        }
+        self.remember_local_name();
+        owners::forget(fields);
+        let fd = fields.descriptor();
+        fields.set_closed();
+        let closed = match fields.take_file(py) {
+            Some(file) => file.call_method0(intern!(py, "close")).map(drop),
+            None => {
+                batonloop_sys::socket::close(fd);
+                Ok(())
+            }
+        };
+        self.forget_backlog();
+        fields.protocol.clear(py);
+        fields.event_loop.clear(py);
+        fields.context.clear(py);
+        let detached = self.detach_from_server();
+        if let Some(waiter) = fields.empty_waiter.get(py) {
+            let error = PyConnectionError::new_err("Connection is closed by peer");
+            waiter.call_method1(intern!(py, "set_exception"), (error,))?;
+        }
+        closed.and(detached)
+    }
+
+    fn attach_to_server(self) -> PyResult<()> {
+        let py = self.py();
+        let Some(server) = self.fields.server.get(py) else {
+            return Ok(());
+        };
+        #[cfg(Py_3_13)]
+        server.call_method1(intern!(py, "_attach"), (self.object,))?;
+        #[cfg(not(Py_3_13))]
+        server.call_method0(intern!(py, "_attach"))?;
+        Ok(())
+    }
+
+    fn detach_from_server(self) -> PyResult<()> {
+        let py = self.py();
+        let Some(server) = self.fields.server.take(py) else {
+            return Ok(());
+        };
+        #[cfg(Py_3_13)]
+        server.call_method1(intern!(py, "_detach"), (self.object,))?;
+        #[cfg(not(Py_3_13))]
+        server.call_method0(intern!(py, "_detach"))?;
+        Ok(())
+    }
+
+    // Errors.
+
+    /// After an error that ends the connection: the kernel's are shown in debug mode only, all
+    /// others go to the exception handler. What leaves the loop leaves it.
+    #[cold]
+    fn fatal_error(self, error: PyErr, message: &str) -> PyResult<()> {
+        let py = self.py();
+        if exceptions::is_exit(&error, py) {
+            return Err(error);
+        }
+        let is_os_error = error.is_instance_of::<PyOSError>(py);
+        let exception = coroutine::exception_of(error, py);
+        self.tell_of(&exception, is_os_error, message)?;
+        self.force_close(Some(exception))
+    }
+
+    fn tell_of(
+        self,
+        exception: &Bound<'py, PyAny>,
+        is_os_error: bool,
+        message: &str,
+    ) -> PyResult<()> {
+        let py = self.py();
+        if !is_os_error {
+            return self.report(exception, message);
+        }
+        if !self.is_debugged() {
+            return Ok(());
+        }
+        let debug = names::LOGGER.get(py)?.getattr(intern!(py, "debug"))?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("exc_info", true)?;
+        let logged = coroutine::while_handling(exception, || {
+            debug.call(("%r: %s", self.object, message), Some(&keywords))
+        });
+        logged.map(drop)
+    }
+
+    /// Tells the exception handler of an error of the protocol's.
+    fn report(self, exception: &Bound<'py, PyAny>, message: &str) -> PyResult<()> {
+        let py = self.py();
+        let Some(event_loop) = self.event_loop() else {
+            return Ok(());
+        };
+        let context = PyDict::new(py);
+        context.set_item("message", message)?;
+        context.set_item("exception", exception)?;
+        context.set_item("transport", self.object)?;
+        context.set_item("protocol", self.protocol())?;
+        coroutine::while_handling(exception, || {
+            event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))
+        })
+        .map(drop)
+    }
+
+    /// Calls a method of the protocol that has no arguments and asks nothing of the connection:
+    /// if it raises, the exception handler is told and all goes on.
+    fn notify(self, name: &Bound<'py, PyString>) -> PyResult<()> {
+        let py = self.py();
+        let Err(error) = self.protocol().call_method0(name) else {
+            return Ok(());
+        };
+        if exceptions::is_exit(&error, py) {
+            return Err(error);
+        }
+        let exception = coroutine::exception_of(error, py);
+        self.report(&exception, &format!("protocol.{name}() failed"))
+    }
+}
+
+/// Runs a verb's body in a context; what it raises is reported as a callback's that was asyncio's.
+fn run_in<'py>(
+    this: Transport<'_, 'py>,
+    context: Option<Bound<'py, PyAny>>,
+    method: &str,
+    body: impl FnOnce() -> PyResult<()>,
+) -> Outcome {
+    let Some(context) = context else {
+        return Ok(());
+    };
+    let event_loop = this.event_loop();
+    let Err(error) = context::enter(&context, |_| Ok(body()?)) else {
+        return Ok(());
+    };
+    let (Some(event_loop), Ok(callback)) = (event_loop, this.object.getattr(method)) else {
+        return Err(error);
+    };
+    report_callback(&event_loop, &callback, &[], *error)
+}
+
+/// Reports an exception that left a verb, as one of a handle that called the callback.
+#[cold]
+fn report_callback<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    arguments: &[Bound<'py, PyAny>],
+    error: PyErr,
+) -> Outcome {
+    let handle = events::new_handle(Callback::plain(event_loop, callback, arguments)?)?;
+    events::report(&handle, error)
+}
+
+/// What debug mode calls a verb: the handle that asyncio would have.
+fn describe<'py>(object: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    let event_loop = object.getattr(intern!(py, "_loop"))?;
+    let callback = object.getattr(method)?;
+    let handle = events::new_handle(Callback::plain(&event_loop, &callback, &[])?)?;
+    Ok(handle.as_any().str()?.into_any())
+}
+
+/// A transport that waits in the queue or the table leaves it by itself.
+fn never_cancelled(_: &Bound<'_, PyAny>) -> bool {
+    false
+}
+
+/// The loop that a transport is made for, as one of ours.
+fn check_loop<'a>(event_loop: &'a Bound<'_, PyAny>) -> PyResult<&'a EventLoop> {
+    EventLoop::of(event_loop).ok_or_else(|| {
+        PyTypeError::new_err("a transport of batonloop works on a loop of batonloop only")
+    })
+}

@@ -1,0 +1,112 @@
+//! What `get_extra_info()` knows of a socket.
+//!
+//! A connection that a server accepted comes without a Python socket and without names as Python
+//! spells them: they cost more than the rest of it, and most are never asked for. They are made
+//! when somebody does.
+
+use batonloop_sys::socket::{self, Name};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict};
+use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
+
+use super::Transport;
+use crate::names::{self, none};
+
+impl<'py> Transport<'_, 'py> {
+    /// `get_extra_info(name, default)`.
+    pub(super) fn extra_info(
+        self,
+        name: &Bound<'py, PyAny>,
+        default: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        let extra =
+            if name.eq(intern!(py, "socket"))? { self.extra()? } else { self.extra_but_socket()? };
+        extra.call_method1(intern!(py, "get"), (name, default))
+    }
+
+    /// `_extra`: the dict, with everything in it.
+    pub(super) fn extra(self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        let extra = self.extra_but_socket()?;
+        let name = intern!(py, "socket");
+        if self.fields.peer.get() != [0; 7] && !extra.contains(name)? {
+            let socket = self.python_socket()?;
+            extra.set_item(name, names::TRANSPORT_SOCKET.get(py)?.call1((socket,))?)?;
+        }
+        Ok(extra)
+    }
+
+    fn extra_but_socket(self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        if let Some(extra) = self.fields.extra.get(py) {
+            return Ok(extra);
+        }
+        let extra = PyDict::new(py);
+        if self.fields.peer.get() != [0; 7] {
+            self.remember_local_name();
+            for (name, words) in [
+                (intern!(py, "peername"), &self.fields.peer),
+                (intern!(py, "sockname"), &self.fields.local),
+            ] {
+                extra.set_item(name, spelled(py, Name::unpack(words.get()))?)?;
+            }
+        }
+        self.fields.extra.set(extra.clone().into_any());
+        Ok(extra.into_any())
+    }
+
+    /// Asks the kernel for the name of this end before it is too late.
+    pub(super) fn remember_local_name(self) {
+        let fields = self.fields;
+        if fields.extra.is_empty() && fields.local.get() == [0; 7] && fields.peer.get() != [0; 7] {
+            let name = socket::local_name(fields.open_descriptor()).unwrap_or_default();
+            fields.local.set(name.pack());
+        }
+    }
+
+    /// The Python socket, made now if there was none; a closed one if the connection is lost.
+    pub(super) fn python_socket(self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        if let Some(socket) = self.fields.file(py) {
+            return Ok(socket);
+        }
+        let (family, protocol) = match Name::unpack(self.fields.peer.get()) {
+            Name::V6(_) => ("AF_INET6", "IPPROTO_TCP"),
+            Name::V4(_) => ("AF_INET", "IPPROTO_TCP"),
+            Name::Unnamed | Name::Unknown => ("AF_UNIX", "AF_UNSPEC"),
+        };
+        let module = py.import(intern!(py, "socket"))?;
+        let arguments = (
+            module.getattr(family)?,
+            module.getattr(intern!(py, "SOCK_STREAM"))?,
+            module.getattr(protocol)?.call_method0("__int__")?,
+        );
+        let class = module.getattr(intern!(py, "socket"))?;
+        if !self.fields.is_open() {
+            let socket = class.call1(arguments)?;
+            socket.call_method0(intern!(py, "close"))?;
+            return Ok(socket);
+        }
+        let keywords = PyDict::new(py);
+        keywords.set_item("fileno", self.fields.descriptor())?;
+        let socket = class.call(arguments, Some(&keywords))?;
+        socket.call_method1(intern!(py, "setblocking"), (false,))?;
+        self.fields.set_file(socket.clone());
+        Ok(socket)
+    }
+}
+
+/// A name as Python's sockets spell it.
+pub(super) fn spelled(py: Python<'_>, name: Name) -> PyResult<Bound<'_, PyAny>> {
+    match name {
+        Name::Unknown => Ok(none(py)),
+        Name::Unnamed => Ok("".into_pyobject(py)?.into_any()),
+        Name::V4(name) => Ok((name.ip().to_string(), name.port()).into_pyobject(py)?.into_any()),
+        Name::V6(name) => {
+            let spell = py.import(intern!(py, "socket"))?.getattr(intern!(py, "inet_ntop"))?;
+            let family = py.import(intern!(py, "socket"))?.getattr(intern!(py, "AF_INET6"))?;
+            let ip = spell.call1((family, name.ip().octets()))?;
+            Ok((ip, name.port(), name.flowinfo(), name.scope_id()).into_pyobject(py)?.into_any())
+        }
+    }
+}

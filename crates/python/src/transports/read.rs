@@ -1,0 +1,164 @@
+//! What arrives, and handing it on.
+//!
+//! Small pieces go through one hot buffer and are copied to their exact size; where much arrived
+//! the last time, the kernel writes straight into the bytes object. One piece a turn: the selector
+//! tells again of what is left, and others have their turn before.
+
+use batonloop_cpython::bytes::{self, Lent};
+use batonloop_cpython::call;
+use batonloop_cpython::cell::LoopCell;
+use batonloop_sys::socket;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes};
+use pyo3::{Bound, PyResult, Python, intern};
+
+use super::write::is_momentary;
+use super::{BUFFERED, Transport};
+use crate::exceptions;
+
+/// Nobody is given more than so many bytes at once.
+pub(super) const MAX_SIZE: usize = 256 * 1024;
+/// Pieces up to this size are copied.
+const LARGEST_COPY: usize = 4096;
+
+/// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.
+static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
+
+impl<'py> Transport<'_, 'py> {
+    /// The reader is roused.
+    #[inline]
+    pub(super) fn read(self) -> PyResult<()> {
+        if self.fields.conn_lost.get() != 0 {
+            return Ok(());
+        }
+        if self.fields.has(BUFFERED) {
+            return self.read_into_buffer();
+        }
+        let py = self.py();
+        let data = match self.receive()? {
+            Ok(data) => data,
+            Err(error) if is_momentary(&error) => return Ok(()),
+            Err(error) => {
+                let error = exceptions::os_error(&error, py);
+                return self.fatal_error(error, "Fatal read error on socket transport");
+            }
+        };
+        if data.len()? == 0 {
+            return self.read_eof();
+        }
+        let protocol = self.protocol();
+        match call::method1(&protocol, intern!(py, "data_received"), data.as_any()) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.fatal_error(*error, "Fatal error: protocol.data_received() call failed.")
+            }
+        }
+    }
+
+    /// What has arrived, empty at the end.
+    #[inline]
+    fn receive(self) -> PyResult<std::io::Result<Bound<'py, PyBytes>>> {
+        let py = self.py();
+        let fd = self.fields.open_descriptor();
+        let expected = self.fields.expected.get();
+        if expected > LARGEST_COPY {
+            return self.receive_directly(fd, expected);
+        }
+        HOT.with(py, |hot| {
+            if hot.is_empty() {
+                hot.resize(MAX_SIZE, 0);
+            }
+            Ok(socket::recv(fd, hot).map(|count| {
+                self.fields.expected.set(count);
+                PyBytes::new(py, &hot[..count])
+            }))
+        })
+    }
+
+    /// The kernel writes into the bytes object itself. It has room for a little more than what came
+    /// the last time, or for twice as much if that filled it.
+    fn receive_directly(
+        self,
+        fd: i32,
+        expected: usize,
+    ) -> PyResult<std::io::Result<Bound<'py, PyBytes>>> {
+        let py = self.py();
+        let capacity = (expected + expected / 8).next_multiple_of(LARGEST_COPY).min(MAX_SIZE);
+        let received = bytes::filled(py, capacity, |memory| socket::recv_uninit(fd, memory))?;
+        if let Ok(data) = &received {
+            let count = data.len()?;
+            let next = if count == capacity { 2 * count } else { count.max(expected / 2) };
+            self.fields.expected.set(next);
+        }
+        Ok(received)
+    }
+
+    /// The same for a protocol that lends its own memory.
+    fn read_into_buffer(self) -> PyResult<()> {
+        let py = self.py();
+        let buffer = match lent_buffer(&self.protocol()) {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                let message = "Fatal error: protocol.get_buffer() call failed.";
+                return self.fatal_error(error, message);
+            }
+        };
+        let fd = self.fields.open_descriptor();
+        let received = match Lent::for_writing(&buffer) {
+            Ok(mut memory) => memory
+                .write(|memory| socket::recv(fd, memory))
+                .map_err(|error| (!is_momentary(&error)).then(|| exceptions::os_error(&error, py))),
+            Err(_) => Err(Some(PyTypeError::new_err(format!(
+                "recv_into() argument 1 must be read-write bytes-like object, not {}",
+                batonloop_cpython::verify::class_name(&buffer)
+            )))),
+        };
+        let count = match received {
+            Ok(0) => return self.read_eof(),
+            Ok(count) => count,
+            Err(None) => return Ok(()),
+            Err(Some(error)) => {
+                return self.fatal_error(error, "Fatal read error on socket transport");
+            }
+        };
+        drop(buffer);
+        // It may have handed over to another protocol when it was asked for memory.
+        let protocol = self.protocol();
+        let count = pyo3::IntoPyObject::into_pyobject(count, py)?;
+        match call::method1(&protocol, intern!(py, "buffer_updated"), count.as_any()) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.fatal_error(*error, "Fatal error: protocol.buffer_updated() call failed.")
+            }
+        }
+    }
+
+    /// The other side has said that nothing more comes.
+    fn read_eof(self) -> PyResult<()> {
+        let py = self.py();
+        self.log_debug("%r received EOF")?;
+        let answer = match self.protocol().call_method0(intern!(py, "eof_received")) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let message = "Fatal error: protocol.eof_received() call failed.";
+                return self.fatal_error(error, message);
+            }
+        };
+        if answer.is_truthy()? {
+            // The protocol may still write.
+            self.stop_reading();
+            return Ok(());
+        }
+        self.close()
+    }
+}
+
+/// What the protocol lends.
+fn lent_buffer<'py>(protocol: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py: Python<'py> = protocol.py();
+    let buffer = protocol.call_method1(intern!(py, "get_buffer"), (-1,))?;
+    if buffer.len()? == 0 {
+        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+    }
+    Ok(buffer)
+}

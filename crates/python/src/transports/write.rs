@@ -1,0 +1,331 @@
+//! What is still to be written, and writing it.
+//!
+//! A write goes to the kernel at once. What it does not take waits in a list of bytes objects, of
+//! which the first may be written in part. Memory that its owner may change is copied as soon as
+//! it has to wait, where asyncio (since 3.12) keeps hold of it and sends what stands there later.
+
+use std::io::{self, ErrorKind, IoSlice};
+
+use batonloop_cpython::bytes::Lent;
+use batonloop_sys::socket;
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyByteArray, PyBytes, PyBytesMethods, PyList, PyListMethods, PyMemoryView,
+};
+use pyo3::{Bound, PyErr, PyResult, intern};
+
+use super::{CLOSING, EOF, Transport};
+use crate::exceptions;
+use crate::names;
+
+/// After so many writes to a lost connection, each further one is logged.
+const LOG_THRESHOLD: usize = 5;
+/// What the exception handler is told when the kernel refuses.
+const FATAL: &str = "Fatal write error on socket transport";
+/// So many entries are offered to the kernel at once.
+const MOST_PIECES: usize = 1024;
+
+impl<'py> Transport<'_, 'py> {
+    /// `write(data)`.
+    #[inline]
+    pub(super) fn write(self, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        let fields = self.fields;
+        let Ok(bytes) = data.cast_exact::<PyBytes>() else {
+            return self.write_any(data);
+        };
+        if fields.has(EOF) || !fields.empty_waiter.is_empty() {
+            return Err(self.refused("write"));
+        }
+        let content = bytes.as_bytes();
+        if content.is_empty() {
+            return Ok(());
+        }
+        if fields.conn_lost.get() != 0 {
+            return self.count_lost_write();
+        }
+        let mut sent = 0;
+        if fields.backlog.is_empty() {
+            match socket::send(fields.open_descriptor(), content) {
+                Ok(count) if count == content.len() => return Ok(()),
+                Ok(count) => sent = count,
+                Err(error) if is_momentary(&error) => {}
+                Err(error) => {
+                    return self.fatal_error(exceptions::os_error(&error, self.py()), FATAL);
+                }
+            }
+        }
+        self.keep(bytes.clone(), sent)?;
+        self.wait_to_write()
+    }
+
+    /// The same for what is not exactly bytes.
+    #[cold]
+    fn write_any(self, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        let is_bytes_like = data.is_instance_of::<PyBytes>()
+            || data.is_instance_of::<PyByteArray>()
+            || data.is_instance_of::<PyMemoryView>();
+        if !is_bytes_like {
+            return Err(not_bytes(data));
+        }
+        if fields.has(EOF) || !fields.empty_waiter.is_empty() {
+            return Err(self.refused("write"));
+        }
+        if !data.is_truthy()? {
+            return Ok(());
+        }
+        if fields.conn_lost.get() != 0 {
+            return self.count_lost_write();
+        }
+        let lent = match Lent::for_reading(data) {
+            Ok(lent) => lent,
+            // Memory in several pieces; to asyncio that is an error of the socket.
+            Err(error) => return self.fatal_error(error, FATAL),
+        };
+        let mut sent = 0;
+        if fields.backlog.is_empty() {
+            match lent.read(|content| socket::send(fields.open_descriptor(), content)) {
+                Ok(count) if count == lent.len() => return Ok(()),
+                Ok(count) => sent = count,
+                Err(error) if is_momentary(&error) => {}
+                Err(error) => {
+                    drop(lent);
+                    return self.fatal_error(exceptions::os_error(&error, py), FATAL);
+                }
+            }
+        }
+        // The owner may change or free the rest before it is sent.
+        let rest = lent.read(|content| PyBytes::new(py, &content[sent..]));
+        drop(lent);
+        self.keep(rest, 0)?;
+        self.wait_to_write()
+    }
+
+    /// `writelines(pieces)`: all of them in one call to the kernel, if it takes them.
+    pub(super) fn write_lines(self, pieces: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        #[cfg(not(Py_3_12))]
+        {
+            let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
+            self.write(&joined)
+        }
+        #[cfg(Py_3_12)]
+        {
+            if fields.has(EOF) || !fields.empty_waiter.is_empty() {
+                return Err(self.refused("writelines"));
+            }
+            if !pieces.is_truthy()? {
+                return Ok(());
+            }
+            if fields.conn_lost.get() != 0 {
+                return self.count_lost_write();
+            }
+            let mut kept = Vec::new();
+            for piece in pieces.try_iter()? {
+                match own(&piece?) {
+                    Ok(bytes) => kept.push(bytes),
+                    // A memory in pieces of its own: the kernel would be asked for it in vain.
+                    Err(error) if error.is_instance_of::<PyBufferError>(py) => {
+                        return self.fatal_error(error, FATAL);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            for bytes in kept {
+                self.keep(bytes, 0)?;
+            }
+            if fields.backlog.is_empty() {
+                return Ok(());
+            }
+            self.write_backlog()?;
+            if fields.backlog.is_empty() || fields.conn_lost.get() != 0 {
+                return Ok(());
+            }
+            self.wait_to_write()
+        }
+    }
+
+    /// `write_eof()`.
+    pub(super) fn write_eof(self) -> PyResult<()> {
+        if self.fields.has(CLOSING | EOF) {
+            return Ok(());
+        }
+        self.fields.add(EOF);
+        if self.fields.backlog.is_empty() { self.shut_down() } else { Ok(()) }
+    }
+
+    /// Half-closes: the other side reads the end.
+    fn shut_down(self) -> PyResult<()> {
+        socket::shutdown_write(self.fields.open_descriptor())
+            .map_err(|error| exceptions::os_error(&error, self.py()))
+    }
+
+    /// The writer is roused, or `writelines()` has put something into the backlog.
+    pub(super) fn write_backlog(self) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        if fields.conn_lost.get() != 0 {
+            return Ok(());
+        }
+        match self.send_backlog()? {
+            Ok(()) => {}
+            Err(error) if is_momentary(&error) => return Ok(()),
+            Err(error) => {
+                self.stop_writing();
+                self.forget_backlog();
+                let error = exceptions::os_error(&error, py);
+                let told = error.clone_ref(py);
+                self.fatal_error(error, FATAL)?;
+                if let Some(waiter) = fields.empty_waiter.get(py) {
+                    waiter.call_method1(intern!(py, "set_exception"), (told.into_value(py),))?;
+                }
+                return Ok(());
+            }
+        }
+        // The protocol may write again when it is told to go on: the backlog is looked at after it.
+        self.maybe_resume_protocol()?;
+        if !fields.backlog.is_empty() {
+            return Ok(());
+        }
+        self.stop_writing();
+        if let Some(waiter) = fields.empty_waiter.get(py) {
+            waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        }
+        if fields.has(CLOSING) {
+            if fields.conn_lost.get() == 0 {
+                fields.conn_lost.set(1);
+                return self.call_connection_lost(&names::none(py));
+            }
+        } else if fields.has(EOF) {
+            return self.shut_down();
+        }
+        Ok(())
+    }
+
+    /// Offers the backlog to the kernel, once, and takes off what it took.
+    fn send_backlog(self) -> PyResult<io::Result<()>> {
+        let py = self.py();
+        let fields = self.fields;
+        let Some(backlog) = fields.backlog.get(py) else {
+            return Ok(Ok(()));
+        };
+        let backlog = backlog.cast::<PyList>()?;
+        let entries: Vec<Bound<'py, PyBytes>> = backlog
+            .iter()
+            .take(MOST_PIECES)
+            .map(|entry| Ok(entry.cast_into::<PyBytes>()?))
+            .collect::<PyResult<_>>()?;
+        let written = fields.written.get();
+        let fd = fields.open_descriptor();
+        let sent = if let [only] = entries.as_slice() {
+            socket::send(fd, &only.as_bytes()[written..])
+        } else {
+            let mut pieces: Vec<IoSlice<'_>> =
+                entries.iter().map(|entry| IoSlice::new(entry.as_bytes())).collect();
+            if let Some(first) = pieces.first_mut() {
+                first.advance(written);
+            }
+            socket::send_vectored(fd, &pieces)
+        };
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) => return Ok(Err(error)),
+        };
+        fields.unwritten.set(fields.unwritten.get() - sent);
+        // From here on no call can come in between: the counts belong to the list as it was sent.
+        let mut rest = written + sent;
+        let mut finished = 0;
+        for entry in &entries {
+            let len = entry.as_bytes().len();
+            if rest < len {
+                break;
+            }
+            rest -= len;
+            finished += 1;
+        }
+        fields.written.set(rest);
+        if finished == backlog.len() {
+            fields.backlog.clear(py);
+        } else if finished > 0 {
+            backlog.del_slice(0, finished)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Puts an entry into the backlog, of which some bytes are written already.
+    fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+        let py = self.py();
+        let fields = self.fields;
+        let len = bytes.as_bytes().len();
+        if len == written {
+            return Ok(());
+        }
+        match fields.backlog.get(py) {
+            Some(backlog) => backlog.cast::<PyList>()?.append(bytes)?,
+            None => {
+                fields.backlog.set(PyList::new(py, [bytes])?.into_any());
+                fields.written.set(written);
+            }
+        }
+        fields.unwritten.set(fields.unwritten.get() + len - written);
+        Ok(())
+    }
+
+    /// Watches the writer, and asks the protocol to pause if too much waits by now.
+    fn wait_to_write(self) -> PyResult<()> {
+        if !self.fields.has(super::WRITING) {
+            self.start_writing()?;
+        }
+        self.maybe_pause_protocol()
+    }
+
+    /// A write to a connection that is lost: nothing happens, but many are logged.
+    #[cold]
+    fn count_lost_write(self) -> PyResult<()> {
+        let py = self.py();
+        let count = self.fields.conn_lost.get();
+        if count >= LOG_THRESHOLD {
+            let warning = names::LOGGER.get(py)?.getattr(intern!(py, "warning"))?;
+            warning.call1(("socket.send() raised exception.",))?;
+        }
+        self.fields.conn_lost.set(count + 1);
+        Ok(())
+    }
+
+    /// The error of a write that can never be taken.
+    #[cold]
+    fn refused(self, method: &str) -> PyErr {
+        if self.fields.has(EOF) {
+            return PyRuntimeError::new_err(format!("Cannot call {method}() after write_eof()"));
+        }
+        PyRuntimeError::new_err(format!("unable to {method}; sendfile is in progress"))
+    }
+}
+
+/// Bytes that nobody can change: the object itself, or a copy.
+#[cfg(Py_3_12)]
+fn own<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    let view = PyMemoryView::from(data)?;
+    let lent = Lent::for_reading(view.as_any())?;
+    Ok(lent.read(|content| PyBytes::new(data.py(), content)))
+}
+
+/// Whether the same call may succeed a moment later.
+pub(super) fn is_momentary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+#[cold]
+fn not_bytes(data: &Bound<'_, PyAny>) -> PyErr {
+    #[cfg(Py_3_14)]
+    const EXPECTED: &str = "bytes, bytearray, or memoryview object";
+    #[cfg(not(Py_3_14))]
+    const EXPECTED: &str = "bytes-like object";
+    let class = batonloop_cpython::verify::class_name(data);
+    PyTypeError::new_err(format!("data argument must be a {EXPECTED}, not '{class}'"))
+}
