@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ptr;
 
-use pyo3::types::PyAny;
+use pyo3::types::{PyAny, PyNone};
 use pyo3::{Bound, Py, PyTraverseError, PyVisit, Python, ffi};
 
 /// An owned reference in a C struct; all zero bits mean empty.
@@ -47,6 +47,12 @@ impl Slot {
         self.0.get() == object.as_ptr()
     }
 
+    /// Whether it holds None.
+    #[inline]
+    pub fn holds_none(&self, py: Python<'_>) -> bool {
+        self.0.get() == PyNone::get(py).as_ptr()
+    }
+
     /// Whether it holds the same as another slot.
     #[inline]
     pub fn same(&self, other: &Self) -> bool {
@@ -77,23 +83,28 @@ impl Slot {
         unsafe { Bound::from_owned_ptr_or_opt(py, self.0.replace(new.into_ptr())) }
     }
 
-    /// Puts `new` into the slot of a fresh object, which is empty.
+    /// Puts `new` into a slot that is empty, as those of a fresh object are.
     #[inline]
     pub fn fill(&self, new: Bound<'_, PyAny>) {
-        debug_assert!(self.is_empty(), "a fresh object's slot is empty");
+        debug_assert!(self.is_empty(), "what the slot holds would be lost");
         self.0.set(new.into_ptr());
     }
 
     /// Puts `new` in, then drops what was there: that drop may run Python.
     #[inline]
     pub fn set(&self, new: Bound<'_, PyAny>) {
-        drop(self.replace(new));
+        // Most slots are empty; said like this, that is found out without a call.
+        if let Some(old) = self.replace(new) {
+            drop(old);
+        }
     }
 
     /// Empties it, then drops what was there: that drop may run Python.
     #[inline]
     pub fn clear(&self, py: Python<'_>) {
-        drop(self.take(py));
+        if let Some(old) = self.take(py) {
+            drop(old);
+        }
     }
 
     /// Where the object lives, for a visitor or a comparison; never to be kept.

@@ -202,16 +202,17 @@ pub(crate) fn finish_in<'py>(
         return finish(future, result);
     }
     settle(future, Stage::Finished)?;
-    drop(fields.result.replace(result));
+    fields.result.set(result);
     let Some(first) = fields.callback0.take(py) else {
         return Ok(());
     };
-    let context = fields.context0.take(py);
-    if is_waiter(&first, context.as_ref()) {
+    // Any other waiter is known to `schedule`.
+    if kind::is_exact::<Task>(&first) && fields.context0.holds_none(py) {
+        fields.context0.clear(py);
         ours.queue(first, waiter(py)?.verb);
         return Ok(());
     }
-    schedule(future, first, context)
+    schedule(future, first, fields.context0.take(py))
 }
 
 /// Whether a callback is a task of ours that waits.
@@ -547,7 +548,7 @@ pub(crate) fn has_result(future: &PyFuture<'_>) -> bool {
 pub(crate) fn add_waiter<'py>(future: &PyFuture<'py>, task: &Bound<'py, Task>) -> Outcome {
     let fields = future.fields();
     if fields.callback0.is_empty() && fields.callbacks.is_empty() {
-        fields.callback0.set(task.as_any().clone());
+        fields.callback0.fill(task.as_any().clone());
         fields.context0.set(none(future.py()));
         return Ok(());
     }
@@ -652,7 +653,7 @@ pub(crate) fn iterate<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
 #[inline(always)]
 fn ended<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
     let fields = future.fields();
-    if has_result(future) && fields.result.holds(&none(future.py())) {
+    if has_result(future) && fields.result.holds_none(future.py()) {
         fields.set_log_traceback(false);
         return Ok(Iteration::End);
     }
