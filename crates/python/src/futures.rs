@@ -641,9 +641,8 @@ pub(crate) fn iterate<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
     if stage(fields).is_done() {
         return ended(future);
     }
-    ensure_initialised(future)?;
-    if fields.blocking() {
-        return Err(PyRuntimeError::new_err("await wasn't used with future"));
+    if fields.event_loop.is_empty() || fields.blocking() {
+        return Err(refuse_await(future));
     }
     fields.set_blocking(true);
     Ok(Iteration::Yield(future.as_any().clone()))
@@ -657,10 +656,23 @@ fn ended<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
         fields.set_log_traceback(false);
         return Ok(Iteration::End);
     }
+    ended_with(future)
+}
+
+/// The same with a value or an exception.
+#[inline(never)]
+fn ended_with<'py>(future: &PyFuture<'py>) -> PyResult<Iteration<'py>> {
     Ok(match result(future)? {
         value if value.is_none() => Iteration::End,
         value => Iteration::Return(value),
     })
+}
+
+/// Why a pending future cannot be awaited.
+#[cold]
+fn refuse_await(future: &PyFuture<'_>) -> PyErr {
+    let refusal = || PyRuntimeError::new_err("await wasn't used with future");
+    ensure_initialised(future).err().unwrap_or_else(refusal)
 }
 
 /// What `await` drives: the future itself. A subclass, which may define `__next__`, gets an
