@@ -173,24 +173,32 @@ impl FutureFields {
     /// Every slot, for the collector.
     #[inline]
     pub(crate) fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
-        for slot in [
-            &self.event_loop,
-            &self.callback0,
-            &self.context0,
-            &self.callbacks,
-            &self.exception,
-            &self.exception_tb,
-            &self.result,
-            &self.source_traceback,
-            &self.cancel_message,
-            &self.cancelled_exc,
-        ] {
-            visit(slot);
-        }
-        #[cfg(Py_3_14)]
-        visit(&self.awaited_by);
-        #[cfg(not(Py_3_13))]
-        visit(&self.dict);
+        visit(&self.event_loop);
+        each_seldom(
+            [&self.callback0, &self.context0, &self.callbacks, &self.exception, &self.exception_tb],
+            visit,
+        );
+        visit(&self.result);
+        each_seldom(
+            [
+                &self.source_traceback,
+                &self.cancel_message,
+                &self.cancelled_exc,
+                #[cfg(Py_3_14)]
+                &self.awaited_by,
+                #[cfg(not(Py_3_13))]
+                &self.dict,
+            ],
+            visit,
+        );
+    }
+}
+
+/// Visits slots of which at a death hardly ever one is filled: one look at all of them tells.
+#[inline(always)]
+fn each_seldom<const N: usize>(slots: [&Slot; N], visit: &mut impl FnMut(&Slot)) {
+    if slots.iter().fold(0, |bits, slot| bits | slot.as_ptr().addr()) != 0 {
+        slots.into_iter().for_each(visit);
     }
 }
 
