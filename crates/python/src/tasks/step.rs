@@ -49,11 +49,11 @@ fn run(object: Bound<'_, PyAny>, event_loop: &EventLoop) -> Outcome {
     };
     let outcome = context::enter(&context, |py| {
         let arrived = arrival(task)?;
-        if !known::keeps_current(py) {
+        if arrived.is_some() || !known::keeps_current(py) {
             return step(task, arrived, Some(event_loop));
         }
         known::enter_loop(task, event_loop)?;
-        let outcome = advance_here(task, arrived, Some(event_loop));
+        let outcome = advance_here(task, None, Some(event_loop));
         outcome.and(known::leave_loop(task, event_loop))
     });
     match outcome {
