@@ -77,6 +77,21 @@ def test_a_protocol_that_keeps_it_open_can_still_write(
         assert protocol.lost == [None]
 
 
+def test_who_pauses_and_resumes_behind_the_end_hears_of_it_again(
+    world: World, loop: Any, kind: str
+) -> None:
+    # For it is readable for ever, and resuming watches it again.
+    protocol = Recorder(eof_received=lambda _: True)
+    with wired(world, loop, protocol, kind) as (transport, peer):
+        peer.shutdown(socket.SHUT_WR)
+        world.run_until(loop, lambda: "eof_received" in protocol.story)
+        assert transport.is_reading()
+        transport.pause_reading()
+        transport.resume_reading()
+        world.turn(loop, 4)
+        assert protocol.story == ["connection_made", "eof_received", "eof_received"]
+
+
 def test_what_was_written_before_the_peers_end_is_flushed(
     world: World, loop: Any, kind: str
 ) -> None:
@@ -325,6 +340,20 @@ def test_abort_after_a_close_that_flushed(world: World, loop: Any, kind: str) ->
             # asyncio had not counted that it was lost already.
             assert type(raised(transport.abort)) is AttributeError
         world.turn(loop, 2)
+        assert protocol.lost == [None]
+
+
+def test_a_write_after_a_close_that_flushed(world: World, loop: Any, kind: str) -> None:
+    protocol = Recorder()
+    with wired(world, loop, protocol, kind, small=True) as (transport, peer):
+        fill(transport)
+        transport.close()
+        receive(loop, peer)
+        assert protocol.lost == [None]
+        if world.is_ours or PY >= (3, 14):
+            transport.write(b"x")
+        else:
+            assert type(raised(lambda: transport.write(b"x"))) is AttributeError
         assert protocol.lost == [None]
 
 
