@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Final, Self, TypeVar, TypeVarTuple, overload
+from typing import Any, Final, Self, TypeVar, TypeVarTuple, final, overload
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -152,6 +152,15 @@ class EventLoop:
     def _close(self) -> None: ...
     def _queued(self) -> list[tuple[str, Any]]: ...
     def _run_once(self) -> None: ...
+
+@final
+class _Listener:
+    """A listening socket, as the loop watches it."""
+
+    @staticmethod
+    def start(
+        event_loop: EventLoop, arguments: tuple[Any, ...], fd: int, *, is_tcp: bool, path: Any
+    ) -> None: ...
 
 class _SelectorSocketTransport(asyncio.Transport):
     """The transport of a connection: a TCP or UNIX stream socket."""

@@ -9,13 +9,15 @@ the methods that asyncio's loops have for it, and those are here.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import selectors
 import socket
+import sys
 import weakref
 from asyncio import base_events as _asyncio_base_events
+from asyncio import constants, sslproto, trsock
 from asyncio import selector_events as _asyncio_selector_events
-from asyncio import sslproto
 from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
 
@@ -69,7 +71,6 @@ _BORROWED: dict[type, tuple[str, ...]] = {
         "_sock_sendall",
         "_sock_sendto",
         "_sock_write_done",
-        "_start_serving",
         "add_reader",
         "add_writer",
         "remove_reader",
@@ -104,6 +105,10 @@ def _with_borrowed(cls: type) -> type:
             if function is not None and name not in vars(cls):
                 setattr(cls, name, function)
     return cls
+
+
+# How many arguments asyncio's `_accept_connection()` takes: since 3.15 a context too.
+_ACCEPT_ARGUMENTS = 8 if sys.version_info >= (3, 15) else 7
 
 
 class _SelectorView:
@@ -207,6 +212,60 @@ class BaseSelectorEventLoop(BaseEventLoop):
             self, rawsock, ssl_protocol, None, extra, server, context
         )
         return ssl_protocol._app_transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Any,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Any = None,
+    ) -> None:
+        """Accept the connections of a listening socket from now on."""
+        arguments = (
+            protocol_factory,
+            sock,
+            sslcontext,
+            server,
+            backlog,
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+            context,
+        )
+        is_tcp = sock.proto == socket.IPPROTO_TCP
+        is_usual = (
+            sock.family in (socket.AF_INET, socket.AF_INET6) and (is_tcp or sock.proto == 0)
+        ) or sock.family == socket.AF_UNIX
+        if is_usual and sock.type == socket.SOCK_STREAM and not sslcontext:
+            self._check_closed()
+            path = sock.getsockname() if sock.family == socket.AF_UNIX else None
+            _batonloop._Listener.start(self, arguments, sock.fileno(), is_tcp=is_tcp, path=path)
+        else:
+            accept: Any = self._accept_connection  # type: ignore[attr-defined]
+            self._add_reader(sock.fileno(), accept, *arguments[:_ACCEPT_ARGUMENTS])
+
+    def _accept_as_asyncio(self, arguments: tuple[Any, ...]) -> None:
+        """Accept connections as asyncio does, because this loop wants to see every step."""
+        self._accept_connection(*arguments[:_ACCEPT_ARGUMENTS])  # type: ignore[attr-defined]
+
+    def _accept_failed(self, error: OSError, arguments: tuple[Any, ...]) -> None:
+        """Pause for a second if there is no room for connections; raise any other error."""
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            raise error
+        sock = arguments[1]
+        self.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": error,
+                "socket": trsock.TransportSocket(sock),
+            }
+        )
+        # The kernel would go on telling of connections that nobody can take.
+        self._remove_reader(sock.fileno())
+        self.call_later(constants.ACCEPT_RETRY_DELAY, self._start_serving, *arguments)
 
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
         """Send a file over a transport that has nothing else to write."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -202,7 +203,7 @@ class EventLoop(BaseSelectorEventLoop):
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
             )
         connected = self.create_future()
-        transport = _asyncio_unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
+        transport = _SubprocessTransport(
             self,
             protocol,
             args,
@@ -216,7 +217,18 @@ class EventLoop(BaseSelectorEventLoop):
             **kwargs,
         )
         if watcher is None:
-            self._watch_child(transport)
+            try:
+                self._watch_child(transport)
+            except BaseException:
+                # Nobody would hear of its end.
+                transport._proc.kill()
+                returncode = transport._proc.wait()
+                with contextlib.suppress(Exception):
+                    await connected
+                transport._process_exited(returncode)
+                transport.close()
+                await transport._wait()
+                raise
         else:
             with watcher:
                 watcher.add_child_handler(
@@ -230,7 +242,7 @@ class EventLoop(BaseSelectorEventLoop):
             transport.close()
             await transport._wait()
             raise
-        return transport  # type: ignore[no-any-return]
+        return transport
 
     def _watch_child(self, transport: Any) -> None:
         """Hear of the end of a child through a descriptor of its own."""
@@ -255,6 +267,24 @@ class EventLoop(BaseSelectorEventLoop):
 
     def _report_child_from_watcher(self, pid: int, returncode: int, transport: Any) -> None:
         self.call_soon_threadsafe(transport._process_exited, returncode)
+
+
+class _SubprocessTransport(_asyncio_unix_events._UnixSubprocessTransport):  # type: ignore[name-defined,misc]
+    """A child process, as asyncio has it; but no signal goes to a number that was given back."""
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal, unless the child has ended; raise ProcessLookupError if it was lost."""
+        self._check_proc()
+        if self._returncode is None:
+            os.kill(self._proc.pid, signal)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 def _chosen_child_watcher() -> Any:

@@ -68,6 +68,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
+    module.add_class::<transports::accept::Listener>()?;
     module.add("_SelectorSocketTransport", transports::socket::make_type(py)?)?;
     module.add("LAYOUT", if shared { "shared" } else { "own" })?;
     module.add("SELECTOR", "epoll")?;

@@ -34,6 +34,7 @@ mod write;
 mod read;
 mod class;
 pub(crate) mod socket;
+pub(crate) mod accept;
 
 /// The reader is watched.
 const READING: u32 = 1;
@@ -321,15 +322,14 @@ impl<'a, 'py> Transport<'a, 'py> {
         closed.and(detached)
     }
 
-    fn attach_to_server(self) -> PyResult<()> {
+    /// Counts as one of a server's connections from now on.
+    fn attach_to(self, server: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
-        let Some(server) = self.fields.server.get(py) else {
-            return Ok(());
-        };
         #[cfg(Py_3_13)]
         server.call_method1(intern!(py, "_attach"), (self.object,))?;
         #[cfg(not(Py_3_13))]
         server.call_method0(intern!(py, "_attach"))?;
+        self.fields.server.set(server);
         Ok(())
     }
 

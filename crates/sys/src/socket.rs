@@ -80,12 +80,22 @@ impl Name {
             }
             AddressFamily::UNIX => net::SocketAddrUnix::try_from(address.clone())
                 .ok()
-                .filter(|address| address.is_unnamed())
+                .filter(|address| {
+                    let path = address.path_bytes().unwrap_or_default();
+                    path.is_empty() && address.abstract_name().is_none()
+                })
                 .map_or(Self::Unknown, |_| Self::Unnamed),
             _ => Self::Unknown,
         }
     }
 }
+
+/// The numbers of the errors that a host treats otherwise than the rest.
+pub const EAGAIN: i32 = Errno::AGAIN.raw_os_error();
+/// See [`EAGAIN`].
+pub const EINTR: i32 = Errno::INTR.raw_os_error();
+/// See [`EAGAIN`].
+pub const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();
 
 /// Takes what has arrived, at most as much as `buffer` holds; 0 is the end.
 ///

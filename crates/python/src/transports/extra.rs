@@ -55,6 +55,23 @@ impl<'py> Transport<'_, 'py> {
         Ok(extra.into_any())
     }
 
+    /// The names of both ends of a UNIX socket that was accepted: this one is the server's, and the
+    /// other has mostly none.
+    pub(super) fn name_unix_ends(self, path: &Bound<'py, PyAny>, peer: Name) -> PyResult<()> {
+        let py = self.py();
+        // The socket that is made below is to be of the right family.
+        self.fields.peer.set(Name::Unnamed.pack());
+        let peer = match peer {
+            Name::Unnamed => spelled(py, peer)?,
+            _ => self.python_socket()?.call_method0(intern!(py, "getpeername"))?,
+        };
+        let extra = PyDict::new(py);
+        extra.set_item(intern!(py, "peername"), peer)?;
+        extra.set_item(intern!(py, "sockname"), path)?;
+        self.fields.extra.set(extra.into_any());
+        Ok(())
+    }
+
     /// Asks the kernel for the name of this end before it is too late.
     pub(super) fn remember_local_name(self) {
         let fields = self.fields;

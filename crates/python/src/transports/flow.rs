@@ -97,9 +97,6 @@ fn keep_limit(slot: &Slot, limit: Bound<'_, PyAny>) -> PyResult<usize> {
 #[cold]
 fn bad_limits(high: &Bound<'_, PyAny>, low: &Bound<'_, PyAny>) -> PyErr {
     let shown = |it: &Bound<'_, PyAny>| it.repr().map_or_else(|_| "?".into(), |it| it.to_string());
-    PyValueError::new_err(format!(
-        "high ({}) must be >= low ({}) must be >= 0",
-        shown(high),
-        shown(low)
-    ))
+    let (high, low) = (shown(high), shown(low));
+    PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
 }

@@ -92,12 +92,15 @@ fn run_connect(object: &Bound<'_, PyAny>) -> Outcome {
     };
     let told = tell_of_connection(this, &event_loop);
     let began = this.start_reading();
+    if let Err(error) = began {
+        let callback = object.getattr(intern!(py, "_add_reader"))?;
+        report_callback(&event_loop, &callback, &[], error)?;
+    }
     let released = match this.fields.waiter.take(py) {
         Some(waiter) => release(&waiter),
         None => Ok(()),
     };
     told?;
-    began?;
     Ok(released?)
 }
 
@@ -179,8 +182,7 @@ fn init<'py>(
     transport.set_protocol(&protocol.unwrap_or_else(|| none(py)))?;
     transport.set_default_limits();
     if let Some(server) = server {
-        fields.server.set(server);
-        transport.attach_to_server()?;
+        transport.attach_to(server)?;
     }
     owners::remember(this);
     names::SET_NODELAY.get(py)?.call1((sock,))?;
