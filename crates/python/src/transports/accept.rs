@@ -8,8 +8,8 @@
 //! ```
 //!
 //! asyncio makes a task for each connection, which makes the protocol and waits until it is
-//! connected; here a verb stands in the task's place in the queue. On a loop that wants to see every
-//! step, for TLS, and for sockets of unusual families, asyncio's own code runs instead.
+//! connected; here a verb stands in the task's place in the queue. On a loop that wants to see
+//! every step, for TLS, and for sockets of unusual families, asyncio's own code runs instead.
 
 use batonloop_cpython::cell::GilSlot;
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};

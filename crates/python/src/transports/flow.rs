@@ -81,8 +81,8 @@ impl<'py> Transport<'_, 'py> {
     }
 }
 
-/// The largest number of bytes that is not above a limit. One that is no plain number is kept in the
-/// slot: a fraction, or more than memory can hold.
+/// The largest number of bytes that is not above a limit. One that is no plain number is kept in
+/// the slot: a fraction, or more than memory can hold.
 fn keep_limit(slot: &Slot, limit: Bound<'_, PyAny>) -> PyResult<usize> {
     let py = limit.py();
     if let Ok(value) = limit.extract::<usize>() {
