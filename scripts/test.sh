@@ -53,7 +53,7 @@ test_rust() {
     local python version library found=""
     # No Python is part of these.
     try "cargo test" cargo test --locked --quiet \
-        --package batonloop-core --package batonloop-sys --package xtask
+        --package batonloop-core --package batonloop-sys --package batonloop-bench --package xtask
     # An interpreter inside a test program: it needs a libpython to link with. Which structs are
     # read and which functions get new bodies differs from Python to Python.
     for version in "$@"; do
