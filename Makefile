@@ -36,7 +36,7 @@ ifdef SEED
 export BATONLOOP_SEED := $(SEED)
 endif
 
-.PHONY: help run build test test-rust test-python lint bench count docs \
+.PHONY: help run build test test-rust test-python lint bench bench-net count docs \
 	conformance pythons lock clean need
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo 'make conformance  the asyncio tests of CPython alone'
 	@echo 'make lint         rustfmt, clippy, tidy, ruff, mypy, stubtest'
 	@echo 'make bench        batonloop against asyncio and other loops, in tables'
+	@echo 'make bench-net    the same for servers and transports, under load'
 	@echo 'make count        instructions of each operation, against the committed counts'
 	@echo 'make docs         the documentation of every crate and of the Python package, as pages'
 	@echo 'make build        the extension module, for every Python found'
@@ -81,6 +82,10 @@ lint: need .venv/$(PYTHON)/built .venv/$(PYTHON)/have-test .venv/$(PYTHON)/have-
 BENCH_PYTHONS = $(filter 3.12 3.13,$(PYTHONS))
 bench: need $(BENCH_PYTHONS:%=.venv/%/built)
 	@.venv/$(firstword $(BENCH_PYTHONS))/bin/python bench/run.py \
+		$(BENCH_PYTHONS:%=--python .venv/%/bin/python) $(ARGS)
+
+bench-net: need $(BENCH_PYTHONS:%=.venv/%/built)
+	@.venv/$(firstword $(BENCH_PYTHONS))/bin/python bench/net.py \
 		$(BENCH_PYTHONS:%=--python .venv/%/bin/python) $(ARGS)
 
 count: need $(BENCH_PYTHONS:%=.venv/%/built)

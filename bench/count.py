@@ -23,6 +23,8 @@ from typing import Any
 
 import goals
 import loops
+import net_load
+import network
 import peers
 import pythons
 import workloads
@@ -48,8 +50,18 @@ MARK = "getloadavg"
 """The function that measure.py calls between the parts, and nothing else does."""
 
 
+NAMES = (*workloads.NAMES, *network.COUNTED)
+"""What can be counted: operations of workloads, and requests to servers."""
+USUAL_NAMES = (*goals.GOALS, *goals.NETWORK_INSTRUCTIONS)
+"""What is counted unless other names are given: what has a goal."""
+
+
 class Failed(Exception):
     """Counting did not work; the text says why."""
+
+
+class Lacking(Failed):
+    """The loop cannot do it."""
 
 
 def main() -> int:
@@ -79,13 +91,13 @@ def parse() -> argparse.Namespace:
         "--python", action="append", metavar="PATH", help="count with it; may be given repeatedly"
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", choices=workloads.NAMES,
-        help="these workloads; else all that have a goal",
+        "--only", nargs="+", metavar="NAME", choices=NAMES,
+        help="these workloads and servers; else all that have a goal",
     )  # fmt: skip
     parser.add_argument("--update", action="store_true", help="write the counts to counts.json")
     parser.add_argument("--strict", action="store_true", help="fail on a build without counts")
     parser.add_argument(
-        "--explain", metavar="NAME", choices=workloads.NAMES,
+        "--explain", metavar="NAME", choices=NAMES,
         help="list the functions in which the instructions of one operation are spent",
     )  # fmt: skip
     parser.add_argument(
@@ -104,15 +116,16 @@ def check(python: Python, options: argparse.Namespace) -> int:
     found: dict[str, int] = {}
     risen = []
     failed = False
-    for name in options.only or goals.GOALS:
-        if workloads.since(name) > python.info:
+    for name in options.only or USUAL_NAMES:
+        if name in workloads.NAMES and workloads.since(name) > python.info:
             continue
         started = time.monotonic()
         try:
             found[name] = count(python, options.loop, name)
         except Failed as failure:
-            print(f"  {workloads.load(name).TITLE}: {failure}", file=sys.stderr, flush=True)
-            failed = True
+            print(f"  {title_of(name)}: {failure}", file=sys.stderr, flush=True)
+            # What has never been counted may be something that is still to be built.
+            failed = failed or not isinstance(failure, Lacking) or name in before
             continue
         change = found[name] / before[name] - 1 if name in before else None
         if change is not None and change > TOLERANCE:
@@ -139,13 +152,21 @@ def check(python: Python, options: argparse.Namespace) -> int:
 
 def describe(python: Python, name: str, found: int, change: float | None, ours: bool) -> str:
     """One line of the answer."""
-    line = f"  {workloads.load(name).TITLE:34} {found:10,}"
+    line = f"  {title_of(name):34} {found:10,}"
     if change is not None:
         line += f"  {change:+7.1%}"
     goal = goals.GOALS.get(name, goals.Goal()).instructions
+    goal = goals.NETWORK_INSTRUCTIONS.get(name, goal)
     if goal is not None and ours and python.info == goals.INSTRUCTION_PYTHON:
         line += f"  goal {goal:,}: {'ok' if found <= goal else 'MISSED'}"
     return line
+
+
+def title_of(name: str) -> str:
+    """What a reader sees."""
+    if name in workloads.NAMES:
+        return workloads.load(name).TITLE
+    return f"{network.load(name).TITLE}, a request"
 
 
 def count(python: Python, loop: str, name: str) -> int:
@@ -171,6 +192,11 @@ def profile(python: Python, loop: str, name: str, scratch: Path) -> tuple[int, P
         python.path, str(HERE / "measure.py"), loop, name,
         "--count", str(COUNTS.get(name, USUAL_COUNT)),
     ]  # fmt: skip
+    if name in network.NAMES:
+        try:
+            command += ["--load", net_load.program()]
+        except net_load.NotBuilt as reason:
+            raise Failed(str(reason)) from None
     environment = pythons.environment(search, PYTHONHASHSEED="0", **contestant.environment)
     try:
         done = subprocess.run(
@@ -183,7 +209,7 @@ def profile(python: Python, loop: str, name: str, scratch: Path) -> tuple[int, P
         raise Failed(f"failed under valgrind:\n{done.stderr.strip()[-2000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     if "missing" in answer:
-        raise Failed(f"{loop} lacks what {name} needs: {answer['missing']}")
+        raise Lacking(f"{loop} lacks what {name} needs: {answer['missing']}")
     # The first dump is the start and the warm-up; the second lies between the first two marks.
     once, twice = scratch / "profile.2", scratch / "profile.3"
     if not once.exists() or not twice.exists():
@@ -206,7 +232,7 @@ def explain(python: Python, loop: str, name: str) -> list[str]:
         spent = by_function(twice)
         spent.subtract(by_function(once))
         whole = (total(twice) - total(once)) / operations
-    title = workloads.load(name).TITLE
+    title = title_of(name)
     lines = [f"{title} on {loop}, Python {python.short}: {whole:,.0f} instructions"]
     by_library: Counter[str] = Counter()
     for function, instructions in spent.items():

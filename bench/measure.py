@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 import loops
+import net_count
 import workloads
 
 MISSING = (ImportError, NotImplementedError, AttributeError)
@@ -32,12 +33,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.1, help="CPU time to aim at per repeat")
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many counts")
     parser.add_argument("--count", type=int, help="exactly so many operations, between marks")
+    parser.add_argument("--load", help="the program that loads, for a program of the network")
     options = parser.parse_args()
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
     try:
         loop = loops.open_loop(options.loop)
-        workload = workloads.load(options.workload)
+        workload: Any = workloads.load(options.workload) if options.load is None else None
+        if workload is None:
+            workload = net_count.Loaded(options.workload, options.load)
         # Whatever prepare() makes must stay alive until the end, hence the name.
         kept = getattr(workload, "prepare", lambda loop: None)(loop)
         if options.count is not None:

@@ -6,6 +6,7 @@ version and Python; only the process that measures one has that directory on its
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from loops import Contestant
 from pythons import ROOT, Python
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+PROGRAMS = Path(__file__).parent / "network" / "requirements.txt"
 STORE = ROOT / "build" / "peers"
 
 
@@ -35,14 +37,29 @@ def directory(contestant: Contestant, python: Python) -> Path:
     place = STORE / python.tag / f"{contestant.package}-{version}"
     if (place / contestant.module).is_dir():
         return place
+    fetch(python, place, [f"{contestant.package}=={version}"])
+    if not (place / contestant.module).is_dir():
+        raise NotToBeHad(f"{contestant.package} has no module {contestant.module}")
+    return place
+
+
+def programs(python: Python) -> Path:
+    """Where the programs are that some of the network's rows measure, fetched now if need be."""
+    text = PROGRAMS.read_text(encoding="utf-8")
+    place = STORE / python.tag / f"programs-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if not place.is_dir():
+        fetch(python, place, ["--requirement", str(PROGRAMS)])
+    return place
+
+
+def fetch(python: Python, place: Path, what: list[str]) -> None:
+    """Unpack wheels for this Python there: all of them, or NotToBeHad."""
     # Any pip can unpack a wheel for any Python: the measured one need not have pip.
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         "--no-deps", "--ignore-requires-python", "--only-binary", ":all:", "--implementation", "cp",
-        "--python-version", f"{python.info[0]}.{python.info[1]}",
-        "--target", str(place), f"{contestant.package}=={version}",
+        "--python-version", f"{python.info[0]}.{python.info[1]}", "--target", str(place), *what,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not (place / contestant.module).is_dir():
+    if done.returncode != 0:
         raise NotToBeHad((done.stderr.strip().splitlines() or ["pip says nothing"])[-1])
-    return place

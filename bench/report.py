@@ -12,7 +12,8 @@ import loops
 import workloads
 from pythons import Python
 
-BEGIN = "<!-- bench/run.py --markdown writes from here ... -->"
+BEGIN = "<!-- bench/{} --markdown writes from here ... -->"
+"""The marker of a program, on a line of its own."""
 END = "<!-- ... to here. -->"
 
 WHOLE = 2.0
@@ -23,10 +24,18 @@ Render = Callable[[Sequence[Sequence[str]]], list[str]]
 
 
 @dataclass
-class Results:
-    """Everything that one run has found out about one Python; every list has a value a round."""
+class Subject:
+    """One Python, with the loops that can be measured on it, and what went wrong."""
 
     python: Python
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Results(Subject):
+    """Everything that one run has found out about one Python; every list has a value a round."""
+
     ns: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """Workload, loop: CPU nanoseconds per operation."""
     lateness_ns: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -36,8 +45,6 @@ class Results:
     allocated: dict[str, list[float]] = field(default_factory=dict)
     """The same as malloc sees it."""
     import_ms: list[float] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def cost(self, workload: str, loop: str) -> float | None:
         """The median, None where the loop could not do it."""
@@ -59,10 +66,12 @@ def tables(results: Results, columns: Sequence[str], render: Render) -> list[str
         spent = median(results.import_ms)
         verdict = mark(spent <= goals.IMPORT_MS, f"at most {goals.IMPORT_MS:g}")
         lines += [f"`import batonloop` after `import asyncio`: {spent:.1f} ms ({verdict})", ""]
-    lines += [f"* {note}" for note in results.notes]
-    if results.notes:
-        lines.append("")
-    return lines
+    return lines + notes(results)
+
+
+def notes(subject: Subject) -> list[str]:
+    """What could not be measured, and an empty line."""
+    return [*(f"* {note}" for note in subject.notes), ""] if subject.notes else []
 
 
 def speed_table(results: Results, columns: Sequence[str]) -> list[list[str]]:
@@ -161,10 +170,10 @@ def our_value(found: Mapping[str, float], columns: Sequence[str]) -> float | Non
     return found.get(ours) if loops.CONTESTANTS[ours].is_ours else None
 
 
-def heading(results: Results) -> str:
+def heading(subject: Subject) -> str:
     """One line that says which Python, how it was built, and which versions."""
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
-    return f"Python {results.python.short} ({results.python.build}); {versions}"
+    versions = ", ".join(f"{name} {version}" for name, version in subject.versions.items())
+    return f"Python {subject.python.short} ({subject.python.build}); {versions}"
 
 
 def plain(table: Sequence[Sequence[str]]) -> list[str]:
@@ -190,15 +199,15 @@ def markdown(table: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
 
 
-def replace_between_markers(page: Path, lines: Iterable[str]) -> None:
-    """Put the lines between the two markers of the page; ValueError where it has none."""
+def replace_between_markers(page: Path, program: str, lines: Iterable[str]) -> None:
+    """Put the lines between the two markers of the program; ValueError where the page has none."""
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+    before, begin, rest = text.partition(BEGIN.format(program))
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{page} has no lines {BEGIN!r} and {END!r} to write between")
+        raise ValueError(f"{page} has no lines {BEGIN.format(program)!r} and {END!r}")
     body = "\n".join(lines).strip("\n")
-    page.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 
 
 def mark(good: bool, goal: str) -> str:

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ import peers
 import pythons
 import report
 import workloads
-from report import Results
+from report import Results, Subject
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_SECONDS = 120
@@ -65,7 +65,9 @@ def main() -> int:
     errors = prepare(runs, options.loops)
     jobs = list(plan(runs, options))
     for number, job in enumerate(jobs, 1):
-        show_progress(number, len(jobs), job)
+        show_progress(
+            number, len(jobs), f"round {job.round}: {job.name} on {job.loop}", job.results
+        )
         try:
             note_answer(job, measure(job, options))
         except Failed as failure:
@@ -74,11 +76,11 @@ def main() -> int:
                 job.results.notes.append(note)
             # A rival may lack what it likes; asyncio and we must do everything.
             errors += loops.CONTESTANTS[job.loop].is_ours or job.loop == "asyncio"
-    show_progress(len(jobs), len(jobs), None)
+    show_progress(len(jobs), len(jobs))
     print("\n".join(page(runs, options, machine, report.plain)))
     if options.markdown:
         lines = page(runs, options, machine, report.markdown)
-        report.replace_between_markers(options.markdown, lines)
+        report.replace_between_markers(options.markdown, "run.py", lines)
     if options.json:
         write_json(options.json, runs, machine)
     return 1 if errors else 0
@@ -112,7 +114,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def prepare(runs: list[Results], columns: list[str]) -> int:
+def prepare(runs: Sequence[Subject], columns: list[str]) -> int:
     """Find out versions, fetch the other loops; the answer is the number of errors."""
     errors = 0
     for results in runs:
@@ -249,18 +251,16 @@ def write_json(path: Path, runs: list[Results], machine: dict[str, str]) -> None
 STARTED = time.monotonic()
 
 
-def show_progress(number: int, total: int, job: Job | None) -> None:
+def show_progress(number: int, total: int, text: str = "", subject: Subject | None = None) -> None:
     """One line on stderr that renews itself; where that is no terminal, a line now and then."""
     spent = time.monotonic() - STARTED
     if not sys.stderr.isatty():
-        if job is None or number % 50 == 1:
-            done = number - (job is not None)
+        if subject is None or number % 50 == 1:
+            done = number - (subject is not None)
             print(f"measured {done} of {total}, {spent:.0f} s", file=sys.stderr)
         return
-    text = "" if job is None else (
-        f"[{number}/{total}, {spent:.0f} s] round {job.round}: "
-        f"{job.name} on {job.loop}, Python {job.results.python.short}"
-    )  # fmt: skip
+    if subject is not None:
+        text = f"[{number}/{total}, {spent:.0f} s] {text}, Python {subject.python.short}"
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
