@@ -51,6 +51,10 @@ TABLE = ("asyncio", "uvloop", "rloop", "blazio", "batonloop")
 """The columns of the table, ours last."""
 
 
+MISSING = (ImportError, NotImplementedError, AttributeError)
+"""What a loop raises where it lacks what is asked: a dash in the table, not an error."""
+
+
 def open_loop(name: str) -> asyncio.AbstractEventLoop:
     """Make a loop of the kind called ``name``; ImportError where it is not installed."""
     contestant = CONTESTANTS[name]

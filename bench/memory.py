@@ -91,7 +91,7 @@ def main() -> int:
         loop = loops.open_loop(options.loop)
         each = loop.run_until_complete(grow(in_use if options.exact else resident))
         answer: dict[str, object] = {"bytes": each}
-    except (ImportError, NotImplementedError, AttributeError) as error:
+    except loops.MISSING as error:
         answer = {"missing": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)
     os._exit(0)

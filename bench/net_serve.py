@@ -17,7 +17,6 @@ from typing import Any
 
 import loops
 import network
-from measure import MISSING
 
 RAW = "raw"
 """In place of a loop's name: the program's own bound."""
@@ -48,7 +47,7 @@ def main() -> int:
                 loop.run_forever()
                 del kept
                 return 1
-    except MISSING as error:
+    except loops.MISSING as error:
         answer = {"missing": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)
     os._exit(0)
@@ -58,7 +57,11 @@ def start(loop: Any, program: Any) -> tuple[object, int]:
     """Start a server; the answer is what must be kept, and the port."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    listener = socket.create_server(("127.0.0.1", 0), backlog=network.BACKLOG)
+    # asyncio switches TCP_NODELAY on where a socket says of itself that it is TCP, and hands that
+    # on to what is accepted. Whoever writes an answer in two parts would wait for it otherwise.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(network.BACKLOG)
     listener.setblocking(False)
     port: int = listener.getsockname()[1]
     return (loop.run_until_complete(program.serve(listener)), listener), port
