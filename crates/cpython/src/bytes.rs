@@ -3,9 +3,12 @@
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::types::{PyAny, PyBytes};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes};
 use pyo3::{Bound, PyErr, PyResult, Python, ffi};
+
+use crate::cell::{GilCell, GilSlot};
 
 /// A bytes object of at most `capacity` bytes: `fill` writes into its memory and says how many.
 ///
@@ -21,7 +24,7 @@ pub fn filled<'py, E>(
     py: Python<'py>,
     capacity: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
-) -> PyResult<Result<Bound<'py, PyBytes>, E>> {
+) -> PyResult<Result<Handed<'py>, E>> {
     let size = capacity.cast_signed();
     // SAFETY: null asks for an object whose bytes are not written yet.
     let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
@@ -42,7 +45,125 @@ pub fn filled<'py, E>(
         return Err(PyErr::fetch(py));
     }
     // SAFETY: the one reference is ours, and it is a bytes object.
-    Ok(Ok(unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked() }))
+    let bytes = unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked() };
+    Ok(Ok(Handed { bytes, capacity: count }))
+}
+
+/// The bytes object that was handed out last and came back with nobody else holding it: its memory
+/// serves for the next one. To allocate and to free a kilobyte costs more than to send it on.
+///
+/// What is handed out is never much longer in memory than in bytes, for its new owner may keep it.
+pub struct Spare {
+    object: GilSlot,
+    capacity: GilCell<usize>,
+}
+
+/// A bytes object and how many bytes its memory has room for.
+pub struct Handed<'py> {
+    /// The object.
+    pub bytes: Bound<'py, PyBytes>,
+    capacity: usize,
+}
+
+impl Spare {
+    /// Nothing came back yet.
+    pub const fn new() -> Self {
+        Self { object: GilSlot::new(), capacity: GilCell::new(0) }
+    }
+
+    /// A bytes object with this content.
+    #[inline]
+    pub fn hand_out<'py>(&self, py: Python<'py>, content: &[u8]) -> Handed<'py> {
+        let len = content.len();
+        let capacity = self.capacity.get(py);
+        // The interpreter has one object for each single byte: such are shared.
+        if len > 1
+            && (len..=len + len / 8 + 16).contains(&capacity)
+            && let Some(bytes) = self.object.slot(py).take(py)
+        {
+            self.capacity.set(py, 0);
+            // SAFETY: only `take_back` fills the slot, with bytes that nobody else holds.
+            let bytes = unsafe { bytes.cast_into_unchecked::<PyBytes>() };
+            // SAFETY: nobody else holds it, and its memory has room for so many.
+            unsafe { rewrite(&bytes, content) };
+            return Handed { bytes, capacity };
+        }
+        Handed { bytes: PyBytes::new(py, content), capacity: len }
+    }
+
+    /// Takes an object back if nobody has kept it, and drops it otherwise.
+    #[inline]
+    pub fn take_back(&self, handed: Handed<'_>) {
+        let py = handed.bytes.py();
+        // SAFETY: the object is alive.
+        let is_ours_alone = unsafe { ffi::Py_REFCNT(handed.bytes.as_ptr()) } == 1;
+        if is_ours_alone && handed.capacity > 1 && IS_PROVEN.load(Ordering::Relaxed) {
+            self.capacity.set(py, handed.capacity);
+            self.object.slot(py).set(handed.bytes.into_any());
+        }
+    }
+}
+
+impl Default for Spare {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Gives a bytes object another content.
+///
+/// # Safety
+///
+/// Nobody else holds the object, its memory has room for the content, and the layout is proven.
+#[inline]
+unsafe fn rewrite(bytes: &Bound<'_, PyBytes>, content: &[u8]) {
+    let object = bytes.as_ptr().cast::<BytesFields>();
+    // SAFETY: it is a bytes object, laid out so, which nobody else looks at.
+    unsafe { (*object).head.ob_size = content.len().cast_signed() };
+    // SAFETY: as above; the hash of the old content is forgotten.
+    unsafe { (*object).hash = -1 };
+    // SAFETY: as above.
+    let memory = unsafe { (&raw mut (*object).content).cast::<u8>() };
+    // SAFETY: the caller answers for the room; the content is not in it, for nobody holds it.
+    unsafe { ptr::copy_nonoverlapping(content.as_ptr(), memory, content.len()) };
+    // SAFETY: a bytes object has room for a zero behind its last byte.
+    unsafe { *memory.add(content.len()) = 0 };
+}
+
+/// `PyBytesObject` of `Include/cpython/bytesobject.h`.
+#[repr(C)]
+struct BytesFields {
+    head: ffi::PyVarObject,
+    hash: ffi::Py_hash_t,
+    content: [u8; 1],
+}
+
+/// Whether bytes objects were found to be laid out so.
+static IS_PROVEN: AtomicBool = AtomicBool::new(false);
+
+/// Looks at a live bytes object: are size, hash and content where we think? Until it was called
+/// with success, no memory is used again.
+///
+/// # Errors
+///
+/// `MemoryError`.
+pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
+    let probe = PyBytes::new(py, b"batonloop looks at bytes");
+    let object = probe.as_ptr().cast::<BytesFields>();
+    // SAFETY: a bytes object of this length is longer than the fields, whatever they mean.
+    let fields = unsafe { &*object };
+    // SAFETY: it is a bytes object.
+    let content = unsafe { ffi::PyBytes_AS_STRING(probe.as_ptr()) };
+    let unknown = fields.hash;
+    let hash = probe.as_any().hash()?;
+    // SAFETY: as above; the field is read anew, for Python may have written it.
+    let known = unsafe { ptr::read_volatile(&raw const (*object).hash) };
+    let proven = fields.head.ob_size == 24
+        && ptr::addr_eq(content, &raw const fields.content)
+        && unknown == -1
+        && known == hash;
+    IS_PROVEN.store(proven, Ordering::Relaxed);
+    Ok(proven)
 }
 
 unsafe extern "C" {

@@ -50,7 +50,12 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // with its pure Python functions.
     py.import("asyncio")?;
     names::import_all(py)?;
-    let shared = is_shared_layout_wanted(py)? && {
+    let wanted = is_shared_layout_wanted(py)?;
+    if wanted {
+        batonloop_cpython::bytes::prove_layout(py)?;
+        batonloop_cpython::socket::prove_layout(py)?;
+    }
+    let shared = wanted && {
         let future = names::ASYNCIO_FUTURE.get(py)?;
         verify::futures_are_as_laid_out(future, names::ASYNCIO_TASK.get(py)?)
     };

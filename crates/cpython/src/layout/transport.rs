@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 
-use pyo3::types::PyAny;
+use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Python, ffi};
 
 use crate::slot::Slot;
@@ -109,15 +109,25 @@ impl TransportFields {
 
     /// The descriptor for a call to the kernel: -1 if it is closed, be it by somebody else.
     #[inline]
-    pub fn open_descriptor(&self) -> c_int {
+    pub fn open_descriptor(&self, py: Python<'_>) -> c_int {
         if !self.is_open.get() {
             return -1;
         }
-        if !self.reads_file.get() || self.file.is_empty() {
+        if self.file.is_empty() {
             return self.descriptor.get();
+        }
+        if !self.reads_file.get() {
+            return self.ask_file(py);
         }
         // SAFETY: the slot is not empty, and by the invariant it holds a socket.
         unsafe { socket::descriptor_in(&self.file) }
+    }
+
+    /// Asks a file that is laid out as we do not know.
+    #[cold]
+    fn ask_file(&self, py: Python<'_>) -> c_int {
+        let number = self.file.get(py).and_then(|file| file.call_method0("fileno").ok());
+        number.and_then(|number| number.extract().ok()).unwrap_or(-1)
     }
 
     /// The Python object that owns the descriptor, if there is one.

@@ -271,7 +271,7 @@ fn open(transport: &Bound<'_, SocketTransport>, listener: &Listener) -> PyResult
     }
     owners::remember(transport);
     if listener.is_tcp {
-        socket::set_nodelay(this.fields.open_descriptor())
+        socket::set_nodelay(this.fields.open_descriptor(py))
             .map_err(|error| exceptions::os_error(&error, py))?;
     }
     super::socket::begin(transport, &event_loop, None)

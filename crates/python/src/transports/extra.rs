@@ -76,7 +76,7 @@ impl<'py> Transport<'_, 'py> {
     pub(super) fn remember_local_name(self) {
         let fields = self.fields;
         if fields.extra.is_empty() && fields.local.get() == [0; 7] && fields.peer.get() != [0; 7] {
-            let name = socket::local_name(fields.open_descriptor()).unwrap_or_default();
+            let name = socket::local_name(fields.open_descriptor(self.py())).unwrap_or_default();
             fields.local.set(name.pack());
         }
     }

@@ -4,12 +4,12 @@
 //! the last time, the kernel writes straight into the bytes object. One piece a turn: the selector
 //! tells again of what is left, and others have their turn before.
 
-use batonloop_cpython::bytes::{self, Lent};
+use batonloop_cpython::bytes::{self, Handed, Lent, Spare};
 use batonloop_cpython::call;
 use batonloop_cpython::cell::LoopCell;
 use batonloop_sys::socket;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyBytes};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::write::is_momentary;
@@ -20,6 +20,9 @@ use crate::exceptions;
 pub(super) const MAX_SIZE: usize = 256 * 1024;
 /// Pieces up to this size are copied.
 const LARGEST_COPY: usize = 4096;
+
+/// The last small piece, if nobody has kept it.
+static SPARE: Spare = Spare::new();
 
 /// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.
 static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
@@ -43,12 +46,16 @@ impl<'py> Transport<'_, 'py> {
                 return self.fatal_error(error, "Fatal read error on socket transport");
             }
         };
-        if data.len()? == 0 {
+        if data.bytes.as_bytes().is_empty() {
             return self.read_eof();
         }
         let protocol = self.protocol();
-        match call::method1(&protocol, intern!(py, "data_received"), data.as_any()) {
-            Ok(_) => Ok(()),
+        let received = call::method1(&protocol, intern!(py, "data_received"), data.bytes.as_any());
+        match received {
+            Ok(_) => {
+                SPARE.take_back(data);
+                Ok(())
+            }
             Err(error) => {
                 self.fatal_error(*error, "Fatal error: protocol.data_received() call failed.")
             }
@@ -57,9 +64,9 @@ impl<'py> Transport<'_, 'py> {
 
     /// What has arrived, empty at the end.
     #[inline]
-    fn receive(self) -> PyResult<std::io::Result<Bound<'py, PyBytes>>> {
+    fn receive(self) -> PyResult<std::io::Result<Handed<'py>>> {
         let py = self.py();
-        let fd = self.fields.open_descriptor();
+        let fd = self.fields.open_descriptor(self.py());
         let expected = self.fields.expected.get();
         if expected > LARGEST_COPY {
             return self.receive_directly(fd, expected);
@@ -70,23 +77,19 @@ impl<'py> Transport<'_, 'py> {
             }
             Ok(socket::recv(fd, hot).map(|count| {
                 self.fields.expected.set(count);
-                PyBytes::new(py, &hot[..count])
+                SPARE.hand_out(py, &hot[..count])
             }))
         })
     }
 
     /// The kernel writes into the bytes object itself. It has room for a little more than what came
     /// the last time, or for twice as much if that filled it.
-    fn receive_directly(
-        self,
-        fd: i32,
-        expected: usize,
-    ) -> PyResult<std::io::Result<Bound<'py, PyBytes>>> {
+    fn receive_directly(self, fd: i32, expected: usize) -> PyResult<std::io::Result<Handed<'py>>> {
         let py = self.py();
         let capacity = (expected + expected / 8).next_multiple_of(LARGEST_COPY).min(MAX_SIZE);
         let received = bytes::filled(py, capacity, |memory| socket::recv_uninit(fd, memory))?;
         if let Ok(data) = &received {
-            let count = data.len()?;
+            let count = data.bytes.as_bytes().len();
             let next = if count == capacity { 2 * count } else { count.max(expected / 2) };
             self.fields.expected.set(next);
         }
@@ -103,7 +106,7 @@ impl<'py> Transport<'_, 'py> {
                 return self.fatal_error(error, message);
             }
         };
-        let fd = self.fields.open_descriptor();
+        let fd = self.fields.open_descriptor(self.py());
         let received = match Lent::for_writing(&buffer) {
             Ok(mut memory) => memory
                 .write(|memory| socket::recv(fd, memory))

@@ -264,7 +264,6 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
              please report the Python version",
         ));
     }
-    batonloop_cpython::socket::prove_layout(py)?;
     let name = c"batonloop.selector_events._SelectorSocketTransport";
     let made = TypeBuilder::<SocketTransport>::new(name, DOC)
         .methods(class::public_methods())

@@ -45,7 +45,7 @@ impl<'py> Transport<'_, 'py> {
         }
         let mut sent = 0;
         if fields.backlog.is_empty() {
-            match socket::send(fields.open_descriptor(), content) {
+            match socket::send(fields.open_descriptor(self.py()), content) {
                 Ok(count) if count == content.len() => return Ok(()),
                 Ok(count) => sent = count,
                 Err(error) if is_momentary(&error) => {}
@@ -85,7 +85,7 @@ impl<'py> Transport<'_, 'py> {
         };
         let mut sent = 0;
         if fields.backlog.is_empty() {
-            match lent.read(|content| socket::send(fields.open_descriptor(), content)) {
+            match lent.read(|content| socket::send(fields.open_descriptor(self.py()), content)) {
                 Ok(count) if count == lent.len() => return Ok(()),
                 Ok(count) => sent = count,
                 Err(error) if is_momentary(&error) => {}
@@ -158,7 +158,7 @@ impl<'py> Transport<'_, 'py> {
 
     /// Half-closes: the other side reads the end.
     fn shut_down(self) -> PyResult<()> {
-        socket::shutdown_write(self.fields.open_descriptor())
+        socket::shutdown_write(self.fields.open_descriptor(self.py()))
             .map_err(|error| exceptions::os_error(&error, self.py()))
     }
 
@@ -218,7 +218,7 @@ impl<'py> Transport<'_, 'py> {
             .map(|entry| Ok(entry.cast_into::<PyBytes>()?))
             .collect::<PyResult<_>>()?;
         let written = fields.written.get();
-        let fd = fields.open_descriptor();
+        let fd = fields.open_descriptor(self.py());
         let sent = if let [only] = entries.as_slice() {
             socket::send(fd, &only.as_bytes()[written..])
         } else {
