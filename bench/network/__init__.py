@@ -34,7 +34,9 @@ NAMES: tuple[str, ...] = (
     "uvicorn_hello",
     "aiohttp_hello",
 )
-COUNTED: tuple[str, ...] = ("protocol_echo", "buffered_echo", "sock_echo", "streams_echo")
+COUNTED: tuple[str, ...] = (
+    "protocol_echo", "buffered_echo", "sock_echo", "streams_echo", "accept_close",
+)  # fmt: skip
 """Those whose instructions count.py can count."""
 
 KIB = 1024
