@@ -203,6 +203,17 @@ def test_many_connections_do_not_mix(world: World, tmp_path: Path, wire: str, fa
     world.run(main())
 
 
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("factory", [Plain, Buffered, streams])
+def test_debug_mode_changes_nothing(world: World, tmp_path: Path, wire: str, factory: Any) -> None:
+    async def main() -> None:
+        data = pattern(300_000)
+        async with serving(wire, factory, tmp_path) as connect:
+            assert await talk(connect, data, chunk=20_000, bite=30_000) == data
+
+    world.run(main(), debug=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("factory", [Plain, Buffered, Lines, streams])

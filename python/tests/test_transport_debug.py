@@ -79,9 +79,10 @@ def test_a_slow_callback_is_told(world: World, loop: Any, kind: str, told: Log, 
         peer.shutdown(socket.SHUT_WR)
         world.run_until(loop, lambda: bool(protocol.lost))
     slow = [text for text in told.texts(logging.WARNING) if "took" in text]
-    assert len(slow) == 1
-    assert slow[0].startswith("Executing <Handle ")
-    assert slow[0].endswith(" seconds")
+    assert slow
+    for text in slow:
+        assert text.startswith("Executing <Handle ")
+        assert text.endswith(" seconds")
 
 
 def test_a_slow_resume_writing_is_told(world: World, loop: Any, kind: str, told: Log) -> None:
@@ -91,4 +92,4 @@ def test_a_slow_resume_writing_is_told(world: World, loop: Any, kind: str, told:
     with wired(world, loop, protocol, kind, small=True) as (transport, peer):
         transport.write(b"x" * 300_000)
         receive(loop, peer, 300_000)
-    assert len([text for text in told.texts(logging.WARNING) if "took" in text]) == 1
+    assert [text for text in told.texts(logging.WARNING) if "took" in text]

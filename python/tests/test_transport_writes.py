@@ -6,6 +6,7 @@ import array
 import errno
 import logging
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -237,6 +238,25 @@ def test_writelines_sends_all_in_order(world: World, loop: Any, kind: str) -> No
         assert transport.writelines([b"one", bytearray(b"two"), memoryview(b"three")]) is None
         # At once, as write does.
         assert peer.recv(100) == b"onetwothree"
+
+
+def segments(transport: Any) -> int:
+    """How many segments with data the kernel has sent: `tcpi_data_segs_out` of TCP_INFO."""
+    sock = transport.get_extra_info("socket")
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int.from_bytes(info[156:160], sys.byteorder)
+
+
+def test_writelines_is_one_write_to_the_kernel(world: World, loop: Any) -> None:
+    with wired(world, loop, Recorder()) as (transport, peer):
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(5):
+            transport.write(b"x")
+        assert segments(transport) == 5
+        transport.writelines([b"%d" % n for n in range(10)])
+        assert segments(transport) == 6
+        assert receive(loop, peer, 15) == b"xxxxx0123456789"
 
 
 def test_writelines_takes_any_iterable(world: World, loop: Any) -> None:
