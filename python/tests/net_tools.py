@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import random
 import socket
+import struct
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -122,8 +122,12 @@ def wired(
     """
     ours, theirs = joined(kind, small=small)
     with theirs:
-        coro = loop.create_connection(lambda: protocol, sock=ours)
-        transport, given = loop.run_until_complete(coro)
+        try:
+            coro = loop.create_connection(lambda: protocol, sock=ours)
+            transport, given = loop.run_until_complete(coro)
+        except BaseException:
+            ours.close()
+            raise
         assert given is protocol
         try:
             yield transport, theirs
@@ -197,12 +201,20 @@ def pattern(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what happens without the loop, in the kernel or in a thread."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} seconds"
-        time.sleep(0.001)
+def reset(sock: socket.socket) -> None:
+    """Close a TCP socket so that its peer is told with an RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def has_ipv6() -> bool:
+    """Whether there is a loopback of IPv6 here."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 class Guests(list[Any]):

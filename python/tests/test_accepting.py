@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import gc
+import resource
 import socket
-import struct
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Log, World
-from net_tools import PY, BufferedRecorder, Guests, call_on, receive, serving
+from net_tools import PY, BufferedRecorder, Guests, call_on, receive, reset, serving
 from task_tools import gather_reports
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a TCP socket so that its peer is told with an RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
 
 # --- Accepting ----------------------------------------------------------------
 
@@ -249,3 +243,31 @@ def test_a_storm_of_guests_leaves_nothing_behind(world: World, loop: Any) -> Non
         assert all(len(guest.lost) == 1 for guest in guests)
         server.close()
         loop.run_until_complete(server.wait_closed())
+
+
+def memory() -> int:
+    """The bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.slow
+def test_ten_thousand_guests_leave_the_memory_as_it_was(world: World, loop: Any) -> None:
+    guests = Guests()
+
+    def entertain(count: int) -> int:
+        for _ in range(count // 100):
+            clients = [call_on(server) for _ in range(100)]
+            world.run_until(loop, lambda: guests.are_here(100))
+            for guest in guests:
+                guest.transport.write(b"x" * 1000)
+            for client in clients:
+                reset(client)
+            world.run_until(loop, guests.are_gone)
+            guests.clear()
+        gc.collect()
+        return memory()
+
+    with serving(world, loop, guests) as server:
+        before = entertain(2000)
+        assert entertain(10_000) - before < 4 << 20

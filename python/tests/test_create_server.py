@@ -16,18 +16,8 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from net_tools import KINDS, PY, Guests, Recorder, call_on, joined
+from net_tools import KINDS, PY, Guests, Recorder, call_on, has_ipv6, joined
 from task_tools import raised
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 

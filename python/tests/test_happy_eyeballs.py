@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import PY, Guests, Recorder, full_listener, resolving
+from net_tools import PY, Guests, Recorder, full_listener, has_ipv6, resolving
 from task_tools import raised
 
 SIX = [("::1", port) for port in (1, 2, 3)]
@@ -36,15 +36,6 @@ def connect(loop: Any, *args: Any, **kwargs: Any) -> Any:
 def tried(error: BaseException) -> list[int]:
     """The ports, in the order in which they were tried in vain."""
     return [int(port) for port in re.findall(r"failed \('[^']+', (\d+)", str(error))]
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 # --- Interleaving -------------------------------------------------------------

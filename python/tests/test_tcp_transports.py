@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, PY, BufferedRecorder, Recorder, fill, joined, receive, wired
+from net_tools import KINDS, PY, BufferedRecorder, Recorder, fill, joined, receive, reset, wired
 
 
 @pytest.fixture(params=KINDS)
@@ -283,8 +283,7 @@ def test_the_socket_of_a_transport_has_no_delay(world: World, loop: Any) -> None
 def test_a_peer_that_is_gone_already_has_no_name(world: World, loop: Any) -> None:
     ours, theirs = joined()
     # An RST: the kernel forgets who it was.
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    theirs.close()
+    reset(theirs)
     protocol = Recorder()
     transport, _ = loop.run_until_complete(loop.create_connection(lambda: protocol, sock=ours))
     assert transport.get_extra_info("peername") is None

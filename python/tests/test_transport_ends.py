@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import struct
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from net_tools import (
     joined,
     pattern,
     receive,
+    reset,
     wired,
 )
 from task_tools import gather_reports, raised
@@ -28,12 +28,6 @@ from task_tools import gather_reports, raised
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param  # type: ignore[no-any-return]
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a TCP socket so that its peer is told with an RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 # --- The peer's end -----------------------------------------------------------
