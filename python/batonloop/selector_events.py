@@ -235,6 +235,10 @@ class BaseSelectorEventLoop(BaseEventLoop):
             ssl_shutdown_timeout,
             context,
         )
+        if sys.version_info >= (3, 13) and type(server) is _asyncio_base_events.Server:
+            # Nobody is connected yet, or the set is ours already.
+            if not server._clients:
+                server._clients = _batonloop._Clients()
         is_tcp = sock.proto == socket.IPPROTO_TCP
         is_usual = (
             sock.family in (socket.AF_INET, socket.AF_INET6) and (is_tcp or sock.proto == 0)

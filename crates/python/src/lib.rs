@@ -74,6 +74,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add_class::<transports::accept::Listener>()?;
+    #[cfg(Py_3_13)]
+    module.add_class::<transports::clients::Clients>()?;
     module.add("_SelectorSocketTransport", transports::socket::make_type(py)?)?;
     module.add("LAYOUT", if shared { "shared" } else { "own" })?;
     module.add("SELECTOR", "epoll")?;

@@ -98,6 +98,8 @@ pub(crate) static BUFFERED_PROTOCOL: Imported =
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
 pub(crate) static SENDFILE_MODE: Imported = Imported::new("asyncio.constants", "_SendfileMode");
 pub(crate) static SET_NODELAY: Imported = Imported::new("asyncio.base_events", "_set_nodelay");
+#[cfg(Py_3_13)]
+pub(crate) static SERVER: Imported = Imported::new("asyncio.base_events", "Server");
 pub(crate) static SET_RESULT_UNLESS_CANCELLED: Imported =
     Imported::new("asyncio.futures", "_set_result_unless_cancelled");
 

@@ -18,6 +18,8 @@ use batonloop_cpython::kind::{Fields, Kind};
 use batonloop_cpython::layout::TransportFields;
 use batonloop_cpython::{Outcome, call, context, coroutine};
 use pyo3::call::PyCallArgs;
+#[cfg(Py_3_13)]
+use pyo3::exceptions::PyAssertionError;
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
@@ -33,6 +35,8 @@ mod extra;
 mod write;
 mod read;
 mod class;
+#[cfg(Py_3_13)]
+pub(crate) mod clients;
 pub(crate) mod socket;
 pub(crate) mod accept;
 
@@ -326,20 +330,35 @@ impl<'a, 'py> Transport<'a, 'py> {
     fn attach_to(self, server: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         #[cfg(Py_3_13)]
-        server.call_method1(intern!(py, "_attach"), (self.object,))?;
+        if let Some(clients) = clients_of(&server)? {
+            if server.getattr(intern!(py, "_sockets"))?.is_none() {
+                return Err(PyAssertionError::new_err(()));
+            }
+            clients.get().insert(py, self.fields.descriptor());
+        } else {
+            server.call_method1(intern!(py, "_attach"), (self.object,))?;
+        }
         #[cfg(not(Py_3_13))]
         server.call_method0(intern!(py, "_attach"))?;
         self.fields.server.set(server);
         Ok(())
     }
 
+    /// Counts no longer.
     fn detach_from_server(self) -> PyResult<()> {
         let py = self.py();
         let Some(server) = self.fields.server.take(py) else {
             return Ok(());
         };
         #[cfg(Py_3_13)]
-        server.call_method1(intern!(py, "_detach"), (self.object,))?;
+        if let Some(clients) = clients_of(&server)? {
+            let was_last = clients.get().remove(py, self.fields.descriptor());
+            if was_last && server.getattr(intern!(py, "_sockets"))?.is_none() {
+                server.call_method0(intern!(py, "_wakeup"))?;
+            }
+        } else {
+            server.call_method1(intern!(py, "_detach"), (self.object,))?;
+        }
         #[cfg(not(Py_3_13))]
         server.call_method0(intern!(py, "_detach"))?;
         Ok(())
@@ -413,6 +432,16 @@ impl<'a, 'py> Transport<'a, 'py> {
         let exception = coroutine::exception_of(error, py);
         self.report(&exception, &format!("protocol.{name}() failed"))
     }
+}
+
+/// The connections of a server that is exactly asyncio's and keeps them in a set of ours.
+#[cfg(Py_3_13)]
+fn clients_of<'py>(server: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, clients::Clients>>> {
+    let py = server.py();
+    if !server.get_type().is(names::SERVER.get(py)?) {
+        return Ok(None);
+    }
+    Ok(server.getattr(intern!(py, "_clients"))?.cast_into_exact().ok())
 }
 
 /// Runs a verb's body in a context; what it raises is reported as a callback's that was asyncio's.

@@ -23,6 +23,13 @@ use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
 use crate::selector_events::{self, Side};
 
+/// In one turn asyncio accepts as many connections as the backlog says, and since 3.14 one more.
+#[cfg(Py_3_14)]
+const MORE_THAN_BACKLOG: usize = 1;
+/// See above.
+#[cfg(not(Py_3_14))]
+const MORE_THAN_BACKLOG: usize = 0;
+
 /// A listening socket has connections.
 static ACCEPT: Verb = Verb {
     name: "accept",
@@ -51,8 +58,8 @@ pub(crate) struct Listener {
     path: GilSlot,
     /// What `_start_serving()` got: asyncio's own code goes on with it where ours does not.
     arguments: GilSlot,
-    /// At most one more than so many connections are accepted in a turn.
-    backlog: usize,
+    /// At most so many connections are accepted in a turn.
+    most: usize,
     /// Whether small writes are to go out at once: asyncio does so for TCP that calls itself so.
     is_tcp: bool,
     /// Whether every connection has one context for all.
@@ -86,7 +93,7 @@ impl Listener {
             context: GilSlot::new(),
             path: GilSlot::new(),
             arguments: GilSlot::new(),
-            backlog: usize::try_from(backlog).unwrap_or(0),
+            most: usize::try_from(backlog).unwrap_or(0).max(1) + MORE_THAN_BACKLOG,
             is_tcp,
             has_own_context: !own_context.is_none(),
             fd,
@@ -182,7 +189,7 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
         let accept = event_loop.getattr(intern!(py, "_accept_as_asyncio"))?;
         return accept.call1((arguments,)).map(drop);
     };
-    for _ in 0..=listener.backlog {
+    for _ in 0..listener.most {
         match socket::accept(listener.fd) {
             Ok((fd, name)) => take(this, host, event_loop, fd, name)?,
             Err(error) => match error.raw_os_error() {
