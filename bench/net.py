@@ -133,7 +133,9 @@ class Servers:
             except Failed as failure:
                 complaint = server.complaint()
                 self.stop(contestant)
-                raise Failed(f"{failure}; {complaint}" if complaint else str(failure)) from None
+                raise Failed(
+                    "; ".join(filter(None, [cell.title, str(failure), complaint]))
+                ) from None
         if "bytes" in answer:
             return float(answer["bytes"]) / KIB
         if not answer["requests"]:
