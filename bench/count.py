@@ -194,7 +194,7 @@ def profile(python: Python, loop: str, name: str, scratch: Path) -> tuple[int, P
     ]  # fmt: skip
     if name in network.NAMES:
         try:
-            command += ["--load", net_load.program()]
+            command += ["--load", net_load.program(), "--cpu", str(pythons.default_cpu() or 0)]
         except net_load.NotBuilt as reason:
             raise Failed(str(reason)) from None
     environment = pythons.environment(search, PYTHONHASHSEED="0", **contestant.environment)
