@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::types::{PyAny, PyAnyMethods, PyBytes};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
 use crate::cell::{GilCell, GilSlot};
@@ -49,6 +49,23 @@ pub fn filled<'py, E>(
     Ok(Ok(Handed { bytes, capacity: count }))
 }
 
+/// Two pieces as one bytes object.
+///
+/// # Errors
+///
+/// `MemoryError`.
+pub fn joined<'py>(first: &Bound<'py, PyBytes>, second: &[u8]) -> PyResult<Handed<'py>> {
+    let first_bytes = first.as_bytes();
+    let len = first_bytes.len() + second.len();
+    let bytes = PyBytes::new_with(first.py(), len, |memory| {
+        let (front, back) = memory.split_at_mut(first_bytes.len());
+        front.copy_from_slice(first_bytes);
+        back.copy_from_slice(second);
+        Ok(())
+    })?;
+    Ok(Handed { bytes, capacity: len })
+}
+
 /// The bytes object that was handed out last and came back with nobody else holding it: its memory
 /// serves for the next one. To allocate and to free a kilobyte costs more than to send it on.
 ///
@@ -57,6 +74,9 @@ pub struct Spare {
     object: GilSlot,
     capacity: GilCell<usize>,
 }
+
+/// Longer ones are not kept: they are rarer, and their memory is worth giving back.
+const LARGEST_SPARE: usize = 8192;
 
 /// A bytes object and how many bytes its memory has room for.
 pub struct Handed<'py> {
@@ -97,7 +117,8 @@ impl Spare {
         let py = handed.bytes.py();
         // SAFETY: the object is alive.
         let is_ours_alone = unsafe { ffi::Py_REFCNT(handed.bytes.as_ptr()) } == 1;
-        if is_ours_alone && handed.capacity > 1 && IS_PROVEN.load(Ordering::Relaxed) {
+        let is_worth_it = (2..=LARGEST_SPARE).contains(&handed.capacity);
+        if is_ours_alone && is_worth_it && IS_PROVEN.load(Ordering::Relaxed) {
             self.capacity.set(py, handed.capacity);
             self.object.slot(py).set(handed.bytes.into_any());
         }

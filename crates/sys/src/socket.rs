@@ -108,15 +108,25 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(received)
 }
 
-/// The same into memory that was never written; gives back what now is.
+/// The same into memory that was never written, and into more where that does not suffice. What is
+/// counted is written, first of the one, then of the other.
 ///
 /// # Errors
 ///
 /// As for [`recv`].
-#[inline]
-pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let ((received, _), _) = net::recv(borrow(fd)?, buffer, RecvFlags::empty())?;
-    Ok(received.len())
+pub fn recv_spilling(
+    fd: RawFd,
+    memory: &mut [MaybeUninit<u8>],
+    more: &mut [u8],
+) -> io::Result<usize> {
+    let places = [
+        libc::iovec { iov_base: memory.as_mut_ptr().cast(), iov_len: memory.len() },
+        libc::iovec { iov_base: more.as_mut_ptr().cast(), iov_len: more.len() },
+    ];
+    // SAFETY: both places are lent to us for writing for the time of the call, and their number is
+    // that of the array; the kernel answers `EBADF` for a descriptor that is not open.
+    let count = unsafe { libc::readv(fd, places.as_ptr(), 2) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
 /// Sends as much as the kernel takes.

@@ -82,18 +82,26 @@ impl<'py> Transport<'_, 'py> {
         })
     }
 
-    /// The kernel writes into the bytes object itself. It has room for a little more than what came
-    /// the last time, or for twice as much if that filled it.
+    /// The kernel writes into the bytes object itself, which has room for a little more than what
+    /// came the last time. What exceeds it goes into the hot buffer and is joined to it.
     fn receive_directly(self, fd: i32, expected: usize) -> PyResult<std::io::Result<Handed<'py>>> {
         let py = self.py();
         let capacity = (expected + expected / 8).next_multiple_of(LARGEST_COPY).min(MAX_SIZE);
-        let received = bytes::filled(py, capacity, |memory| socket::recv_uninit(fd, memory))?;
-        if let Ok(data) = &received {
-            let count = data.bytes.as_bytes().len();
-            let next = if count == capacity { 2 * count } else { count.max(expected / 2) };
-            self.fields.expected.set(next);
-        }
-        Ok(received)
+        HOT.with(py, |hot| {
+            hot.resize(MAX_SIZE, 0);
+            let mut spilled = 0;
+            let received = bytes::filled(py, capacity, |memory| {
+                let more = &mut hot[..MAX_SIZE - memory.len()];
+                let count = socket::recv_spilling(fd, memory, more)?;
+                spilled = count.saturating_sub(capacity);
+                self.fields.expected.set(count.max(expected / 2));
+                Ok(count - spilled)
+            })?;
+            match received {
+                Ok(handed) if spilled > 0 => Ok(Ok(bytes::joined(&handed.bytes, &hot[..spilled])?)),
+                received => Ok(received),
+            }
+        })
     }
 
     /// The same for a protocol that lends its own memory.
