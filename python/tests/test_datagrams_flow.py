@@ -191,6 +191,17 @@ def test_an_address_of_another_family_is_an_error_of_the_datagram(world: World, 
     run(loop, main())
 
 
+def test_only_who_is_allowed_to_may_broadcast(world: World, loop: Any) -> None:
+    async def main() -> None:
+        for address in ("<broadcast>", "255.255.255.255"):
+            async with endpoint(loop, local_addr=LOCAL) as (transport, protocol):
+                transport.sendto(b"data", (address, 9))
+                assert protocol.story == ["made", "PermissionError(13)"]
+                assert not transport.is_closing()
+
+    run(loop, main())
+
+
 @pytest.mark.parametrize(
     ("addr", "kind"),
     [

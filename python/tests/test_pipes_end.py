@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import resource
@@ -245,6 +246,27 @@ def test_a_read_error_is_told_to_the_protocol_and_reported(world: World, loop: A
             assert report["protocol"] is protocol
             assert said(report["exception"]) == f"OSError({errno.EBADF})"
         assert file.closed
+
+    run(loop, main())
+
+
+def test_a_pipe_is_closed_once(world: World, loop: Any) -> None:
+    # Its number may be somebody else's by the time that the transport and the file are deleted.
+    async def main() -> None:
+        r, w = os.pipe()
+        async with writing(loop, w) as (writer, wrote), reading(loop, r) as (reader, read):
+            writer.close()
+            await until(lambda: read.is_lost and wrote.is_lost)
+        r_again, w_again = os.pipe()
+        assert {r_again, w_again} == {r, w}
+        reader.close()
+        writer.close()
+        read.transport = wrote.transport = None
+        reader = writer = read = wrote = None
+        gc.collect()
+        assert is_open(r) and is_open(w)
+        os.close(r)
+        os.close(w)
 
     run(loop, main())
 

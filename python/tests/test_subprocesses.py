@@ -483,6 +483,28 @@ def test_a_child_starts_with_plain_signals(world: World, loop: Any) -> None:
     loop.remove_signal_handler(signal.SIGUSR1)
 
 
+@pytest.mark.slow
+def test_the_hooks_of_fork_run_only_for_a_function_in_the_child(
+    world: World, run_program: Any
+) -> None:
+    done = run_program(
+        """
+        import asyncio, os, warnings
+
+        warnings.simplefilter("ignore")
+        os.register_at_fork(before=lambda: print("forks"))
+
+        async def main():
+            for kwargs in ({}, {"start_new_session": True}, {"preexec_fn": os.getpid}):
+                process = await asyncio.create_subprocess_exec("/bin/true", **kwargs)
+                print(await process.wait())
+
+        asyncio.run(main())
+        """
+    )
+    assert (done.out, done.err, done.status) == ("0\n0\nforks\n0\n", "", 0)
+
+
 def test_our_own_streams_stay_as_they_are(world: World, loop: Any) -> None:
     before = [(os.fstat(fd), os.get_blocking(fd), os.get_inheritable(fd)) for fd in (0, 1, 2)]
     run(loop, shell(loop, "true", stdin=0, stdout=1, stderr=2))
