@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -487,6 +488,7 @@ def test_an_endpoint_left_behind_is_closed_with_a_warning(world: World, loop: An
         protocol.transport = None
         with pytest.warns(ResourceWarning, match=r"^unclosed transport <\w+ fd="):
             del transport
+            gc.collect()
         assert sock.fileno() == -1
 
     run(loop, main())

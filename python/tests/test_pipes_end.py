@@ -399,6 +399,7 @@ def test_a_closed_loop_lets_go_of_its_pipes(world: World) -> None:
     protocol.transport = None
     with pytest.warns(ResourceWarning, match="^unclosed transport <"):
         del transport
+        gc.collect()
     assert not is_open(r)
     os.close(w)
 

@@ -104,7 +104,9 @@ def test_a_program_is_found_as_the_shell_finds_it(world: World, loop: Any, tmp_p
     assert got == (0, f"{program} x\n".encode(), b"")
     got = run(loop, outcome(loop, "./our-own-program", "x", cwd=tmp_path))
     assert got == (0, b"./our-own-program x\n", b"")
-    told = run(loop, refusal(loop.subprocess_exec(Child, "our-own-program")))
+    told = run(
+        loop, refusal(loop.subprocess_exec(Child, "our-own-program", env={"PATH": "/nowhere"}))
+    )
     assert told == "FileNotFoundError(2)"
 
 
