@@ -35,7 +35,7 @@ def why_not() -> str | None:
     # A victim that we have not started ourselves: strace attaches to it, as it will to ours.
     victim = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
     try:
-        tracer = attach(victim.pid, ["getppid:error=EPERM"])
+        tracer = attach(victim.pid, ["getppid:error=EPERM"], "/dev/null")
         release(tracer)
     except OSError as error:
         return f"strace cannot attach to a process here: {error}"
@@ -46,9 +46,9 @@ def why_not() -> str | None:
     return None
 
 
-def attach(pid: int, faults: list[str]) -> subprocess.Popen[str]:
+def attach(pid: int, faults: list[str], log: str) -> subprocess.Popen[str]:
     calls = ",".join(fault.split(":")[0] for fault in faults)
-    command = ["strace", "-o", "/dev/null", "-e", f"trace={calls}", "-e", "signal=none"]
+    command = ["strace", "-o", log, "-e", f"trace={calls}", "-e", "signal=none"]
     for fault in faults:
         command += ["-e", f"inject={fault}"]
     tracer = subprocess.Popen(
@@ -74,6 +74,7 @@ class Victim:
     """The program of one world."""
 
     def __init__(self, world: World, directory: Path) -> None:
+        self.log = directory / "log"
         shared = directory / "shared"
         shared.write_bytes(bytes(16))
         with shared.open("r+b") as file:
@@ -97,8 +98,8 @@ class Victim:
             assert time.monotonic() < deadline, "it hangs"
             time.sleep(0.0005)
 
-    def play(self, scenario: str, *faults: str) -> list[Any]:
-        """The story of a scenario in which these calls fail."""
+    def play(self, scenario: str, *faults: str, surely: bool = True) -> list[Any]:
+        """The story of a scenario in which these calls fail; `surely` at least one of them."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None and stdout is not None
         stdin.write(scenario + "\n")
@@ -108,7 +109,7 @@ class Victim:
         tracer = None
         try:
             if self.flags[0] == READY:
-                tracer = attach(self.process.pid, list(faults)) if faults else None
+                tracer = attach(self.process.pid, list(faults), str(self.log)) if faults else None
                 self.flags[0] = GO
                 self.wait_for(DONE)
         finally:
@@ -117,4 +118,6 @@ class Victim:
         self.flags[0] = REPORT
         assert select.select([stdout], [], [], 20)[0], "it does not report"
         story: list[Any] = json.loads(stdout.readline())
+        if faults and surely:
+            assert "(INJECTED)" in self.log.read_text(), f"no call failed, and yet: {story}"
         return story
