@@ -527,6 +527,19 @@ async def make_unix_connection(stage: Stage) -> None:
     await stage.attempt(stage.loop.create_unix_connection(lambda: Peer(stage), "/nonexistent"))
 
 
+async def make_loop(stage: Stage) -> None:
+    """Another loop cannot be made, and then it can."""
+    stage.fault()
+    for _ in range(2):
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError as error:
+            stage.say("raised:", said(error))
+        else:
+            loop.close()
+            stage.say("made")
+
+
 class Child(asyncio.SubprocessProtocol):
     is_lost = False
 

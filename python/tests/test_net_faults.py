@@ -102,6 +102,7 @@ WELL = {
     "make_datagrams": ["returned"],
     "make_server": ["returned", "sockets 1"],
     "make_unix_connection": ["raised: FileNotFoundError(2)"],
+    "make_loop": ["made"],
     "spawn": ["status -9"],
 }
 
@@ -297,6 +298,18 @@ def test_a_server_whose_socket_cannot_be_made(play: Any) -> None:
 def test_a_child_whose_pipes_cannot_be_made(play: Any, error: str, number: int, when: int) -> None:
     story = play("spawn", f"{PIPE_CALLS}:error={error}:when={when}")
     assert story == [f"raised: {name_of(number)}"]
+
+
+@pytest.mark.parametrize(("error", "number"), errors("EAGAIN", "ENOMEM"))
+def test_a_child_that_cannot_be_born(play: Any, error: str, number: int) -> None:
+    story = play("spawn", f"?vfork,?fork,clone,?clone3:error={error}:when=1")
+    assert story == [f"raised: {name_of(number)}"]
+
+
+@pytest.mark.parametrize(("error", "number"), errors("EMFILE", "ENFILE", "ENOMEM"))
+def test_a_loop_that_cannot_be_made(play: Any, error: str, number: int) -> None:
+    story = play("make_loop", f"epoll_create1:error={error}:when=1")
+    assert story == [f"raised: {name_of(number)}", "made"]
 
 
 @pytest.mark.parametrize(("error", "number"), errors("EMFILE", "ENFILE", "ENOMEM", "ENOSYS"))
