@@ -118,6 +118,6 @@ class Victim:
         self.flags[0] = REPORT
         assert select.select([stdout], [], [], 20)[0], "it does not report"
         story: list[Any] = json.loads(stdout.readline())
-        if faults and surely:
+        if tracer is not None and surely:
             assert "(INJECTED)" in self.log.read_text(), f"no call failed, and yet: {story}"
         return story
