@@ -80,7 +80,7 @@
 //!
 //! The modules stand from the ground up; each imports only from those above it. First the loop:
 //! [`instant`], [`handle`], [`ready`], [`scheduled`], [`watched`], [`agenda`]. Then what runs on
-//! it: [`coroutine`], [`future`], [`task`]. Last the words in which all of it tells its story:
+//! it: [`coroutine`], [`future`], [`task`], [`sslproto`]. Last the words in which all of it tells its story:
 //! [`trace`].
 
 #![forbid(unsafe_code)]
@@ -94,6 +94,7 @@ pub mod agenda;
 pub mod coroutine;
 pub mod future;
 pub mod task;
+pub mod sslproto;
 pub mod trace;
 
 pub use agenda::Agenda;
@@ -103,5 +104,6 @@ pub use handle::Handle;
 pub use instant::Instant;
 pub use ready::Ready;
 pub use scheduled::Scheduled;
+pub use sslproto::{AppState, Flow, SSLState, WaterMarks};
 pub use task::{Next, TaskState};
 pub use watched::{Event, Interest, Watched};

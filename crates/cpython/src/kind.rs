@@ -19,7 +19,8 @@ use pyo3::types::{DerefToPyAny, PyAny};
 use pyo3::{Bound, PyErr, PyResult, PyTypeInfo, Python, ffi};
 
 use crate::layout::{
-    FutureFields, HandleFields, SleepFields, TaskFields, TimerHandleFields, TransportFields,
+    FutureFields, HandleFields, SSLTransportFields, SleepFields, TaskFields, TimerHandleFields,
+    TransportFields,
 };
 use crate::slot::Slot;
 
@@ -112,6 +113,8 @@ pub enum TimerHandle {}
 pub enum Sleep {}
 /// Marks the transport of a connection.
 pub enum SocketTransport {}
+/// Marks an object laid out as a transport on top of TLS.
+pub enum SSLTransport {}
 
 static FUTURE: Shared = Shared::new();
 static TASK: Shared = Shared::new();
@@ -119,6 +122,7 @@ static HANDLE: Shared = Shared::new();
 static TIMER_HANDLE: Shared = Shared::new();
 static SLEEP: Shared = Shared::new();
 static SOCKET_TRANSPORT: Shared = Shared::new();
+static SSL_TRANSPORT: Shared = Shared::new();
 
 // SAFETY: the type is only made by the builder, with the size of the fields and, in the shared
 // flavour, on a base whose layout was compared with them; every field is valid as zero bits.
@@ -259,6 +263,25 @@ unsafe impl Kind for SocketTransport {
     }
 }
 
+// SAFETY: as for `Handle`; the base is the Python class `_FlowControlMixin`.
+unsafe impl Kind for SSLTransport {
+    type Fields = SSLTransportFields;
+
+    fn shared() -> &'static Shared {
+        &SSL_TRANSPORT
+    }
+
+    #[inline]
+    fn each_slot(fields: &SSLTransportFields, visit: &mut impl FnMut(&Slot)) {
+        fields.each_slot(visit);
+    }
+
+    #[inline]
+    fn needs_finalizer(fields: &SSLTransportFields) -> bool {
+        fields.is_open()
+    }
+}
+
 macro_rules! type_info {
     ($($kind:ident),*) => {$(
         // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the
@@ -273,7 +296,7 @@ macro_rules! type_info {
     )*};
 }
 
-type_info!(Future, Task, Handle, TimerHandle, Sleep, SocketTransport);
+type_info!(Future, Task, Handle, TimerHandle, Sleep, SSLTransport, SocketTransport);
 
 /// The fields of an object of a known kind.
 pub trait Fields<K: Kind> {

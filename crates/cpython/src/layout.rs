@@ -408,3 +408,55 @@ impl SleepFields {
         self.stage.set(stage);
     }
 }
+
+/// The slots of `asyncio.transports._FlowControlMixin`, and behind them those of a transport on top
+/// of TLS.
+#[repr(C)]
+pub struct SSLTransportFields {
+    head: ffi::PyObject,
+    /// Always empty: whoever asks for more about the connection asks the protocol.
+    pub extra: Slot,
+    /// Always empty: how much may wait is the protocol's to know.
+    pub high_water: Slot,
+    /// The loop it belongs to.
+    pub event_loop: Slot,
+    /// Always empty.
+    pub low_water: Slot,
+    /// Always empty.
+    pub protocol_paused: Slot,
+    /// The `SSLProtocol`; empty before `__init__` and after a second `close()`.
+    pub ssl_protocol: Slot,
+    is_open: Cell<bool>,
+}
+
+impl SSLTransportFields {
+    /// How long the part is that the base lays out.
+    pub(crate) const BASE: usize = std::mem::offset_of!(Self, ssl_protocol);
+
+    /// Whether it was made, and neither closed nor lost.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.is_open.get()
+    }
+
+    /// Sets whether it was neither closed nor lost.
+    #[inline]
+    pub fn set_open(&self, is_open: bool) {
+        self.is_open.set(is_open);
+    }
+
+    /// Every slot, for the collector.
+    #[inline]
+    pub(crate) fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in [
+            &self.extra,
+            &self.high_water,
+            &self.event_loop,
+            &self.low_water,
+            &self.protocol_paused,
+            &self.ssl_protocol,
+        ] {
+            visit(slot);
+        }
+    }
+}

@@ -24,6 +24,7 @@ pub mod exit;
 
 pub mod bytes;
 pub mod call;
+pub mod buffer;
 pub mod context;
 pub mod coroutine;
 
@@ -39,6 +40,8 @@ pub mod builder;
 pub mod verify;
 
 pub mod patch;
+
+pub mod openssl;
 
 /// The result of giving control away. The error is boxed so that the good case fits in registers;
 /// it is rare, and the `?` operator boxes by itself.

@@ -9,7 +9,9 @@ use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyType, PyTypeMethods};
 use pyo3::{Bound, PyResult, Python};
 
 use crate::kind::{Fields, Future, Kind, Task};
-use crate::layout::{FutureFields, HandleFields, TaskFields, TimerHandleFields, TransportFields};
+use crate::layout::{
+    FutureFields, HandleFields, SSLTransportFields, TaskFields, TimerHandleFields, TransportFields,
+};
 
 /// How long our task's tail is, behind CPython's struct.
 #[cfg(not(Py_3_14))]
@@ -58,6 +60,21 @@ pub fn transports_are_as_laid_out(mixin: &Bound<'_, PyAny>, base: &Bound<'_, PyA
     extra
         && basicsize(mixin) == Some(after)
         && slots.iter().all(|(name, offset)| member_offset(mixin, name) == Some(*offset))
+}
+
+/// Whether the slots of `asyncio.transports._FlowControlMixin` stand where [`SSLTransportFields`]
+/// says.
+pub fn tls_transports_are_as_laid_out(base: &Bound<'_, PyAny>) -> bool {
+    use std::mem::offset_of;
+
+    let expected = [
+        ("_high_water", offset_of!(SSLTransportFields, high_water)),
+        ("_loop", offset_of!(SSLTransportFields, event_loop)),
+        ("_low_water", offset_of!(SSLTransportFields, low_water)),
+        ("_protocol_paused", offset_of!(SSLTransportFields, protocol_paused)),
+    ];
+    basicsize(base) == Some(SSLTransportFields::BASE)
+        && expected.iter().all(|(name, offset)| member_offset(base, name) == Some(*offset))
 }
 
 fn basicsize(class: &Bound<'_, PyAny>) -> Option<usize> {

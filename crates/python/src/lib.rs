@@ -17,6 +17,7 @@ mod tasks;
 mod sleep;
 mod selector_events;
 mod transports;
+mod sslproto;
 mod base_events;
 mod functions;
 
@@ -31,6 +32,10 @@ use pyo3::{Bound, PyResult, Python, pyfunction, pymodule, wrap_pyfunction};
 
 /// The environment variable that forces the fallbacks: `own` for types on `object`.
 const LAYOUT_VARIABLE: &str = "BATONLOOP_LAYOUT";
+
+/// The environment variable that forces the fallback for TLS: `methods` of `ssl.SSLObject`, even
+/// where the layout of its objects is known.
+const SSL_VARIABLE: &str = "BATONLOOP_SSL";
 
 #[pymodule(gil_used = true)]
 mod _batonloop {
@@ -65,6 +70,10 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let [handle, timer] = events::make_types(py)?;
     let (future, task) = make_future_types(py, shared)?;
     let sleep = sleep::make_type(py)?;
+    allow_direct_ssl(py)?;
+    let ssl_transport = sslproto::make_transport_type(py)?;
+    let ssl_protocol = py.get_type::<sslproto::SSLProtocol>();
+    sslproto::add_hot_methods(&ssl_protocol)?;
     let event_loop = py.get_type::<host::EventLoop>();
     base_events::add_hot_methods(&event_loop)?;
     module.add("Handle", handle)?;
@@ -77,6 +86,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(Py_3_13)]
     module.add_class::<transports::clients::Clients>()?;
     module.add("_SelectorSocketTransport", transports::socket::make_type(py)?)?;
+    module.add("SSLProtocol", ssl_protocol)?;
+    module.add("_SSLProtocolTransport", ssl_transport)?;
     module.add("LAYOUT", if shared { "shared" } else { "own" })?;
     module.add("SELECTOR", "epoll")?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -85,7 +96,50 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(not(Py_3_14))]
     module.add_function(wrap_pyfunction!(forget_task, module)?)?;
     module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
+    module.add_function(wrap_pyfunction!(ssl_way, module)?)?;
+    module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
     functions::add(module)
+}
+
+/// How TLS connections that are made now reach OpenSSL after their handshake: "direct", or by the
+/// "methods" of ssl.SSLObject.
+#[pyfunction(name = "_ssl_way")]
+fn ssl_way(py: Python<'_>) -> &'static str {
+    sslproto::way(py)
+}
+
+/// Let TLS connections that are made from now on reach OpenSSL by the "methods" of ssl.SSLObject,
+/// or again the "direct" way where the layout is proven. For tests.
+#[pyfunction(name = "_set_ssl_way")]
+fn set_ssl_way(py: Python<'_>, way: &str) -> PyResult<()> {
+    match way {
+        "direct" => sslproto::allow_direct(py, true),
+        "methods" => sslproto::allow_direct(py, false),
+        other => {
+            let message = format!("way must be 'direct' or 'methods', not {other:?}");
+            return Err(pyo3::exceptions::PyValueError::new_err(message));
+        }
+    }
+    Ok(())
+}
+
+/// What the environment says about how TLS reaches OpenSSL.
+fn allow_direct_ssl(py: Python<'_>) -> PyResult<()> {
+    let wanted = py
+        .import("os")?
+        .getattr("environ")?
+        .call_method1("get", (SSL_VARIABLE, "direct"))?
+        .extract::<String>()?;
+    match wanted.as_str() {
+        "direct" | "" => sslproto::allow_direct(py, true),
+        "methods" => sslproto::allow_direct(py, false),
+        other => {
+            return Err(PyImportError::new_err(format!(
+                "{SSL_VARIABLE} is {other:?}; set it to 'direct', to 'methods', or not at all"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The types stand in static memory, so one interpreter of a process can have them, once.

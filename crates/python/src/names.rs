@@ -102,6 +102,26 @@ pub(crate) static SET_NODELAY: Imported = Imported::new("asyncio.base_events", "
 pub(crate) static SERVER: Imported = Imported::new("asyncio.base_events", "Server");
 pub(crate) static SET_RESULT_UNLESS_CANCELLED: Imported =
     Imported::new("asyncio.futures", "_set_result_unless_cancelled");
+pub(crate) static TIMEOUT_ERROR: Imported = Imported::new("asyncio.exceptions", "TimeoutError");
+/// asyncio's own, which is asked how the running Python treats what differs between versions.
+pub(crate) static ASYNCIO_SSL_PROTOCOL: Imported = Imported::new("asyncio.sslproto", "SSLProtocol");
+pub(crate) static SSL_PROTOCOL: Imported = Imported::new("batonloop.sslproto", "SSLProtocol");
+pub(crate) static SSL_TRANSPORT: Imported =
+    Imported::new("batonloop.sslproto", "_SSLProtocolTransport");
+pub(crate) static SSL_PROTOCOL_STATE: Imported =
+    Imported::new("asyncio.sslproto", "SSLProtocolState");
+pub(crate) static APP_PROTOCOL_STATE: Imported =
+    Imported::new("asyncio.sslproto", "AppProtocolState");
+pub(crate) static CREATE_TRANSPORT_CONTEXT: Imported =
+    Imported::new("asyncio.sslproto", "_create_transport_context");
+pub(crate) static FLOW_CONTROL_DEFAULTS: Imported =
+    Imported::new("asyncio.sslproto", "add_flowcontrol_defaults");
+pub(crate) static SSL_OBJECT: Imported = Imported::new("ssl", "SSLObject");
+pub(crate) static SSL_MEMORY_BIO: Imported = Imported::new("ssl", "MemoryBIO");
+pub(crate) static SSL_ERROR: Imported = Imported::new("ssl", "SSLError");
+pub(crate) static SSL_WANT_READ_ERROR: Imported = Imported::new("ssl", "SSLWantReadError");
+pub(crate) static SSL_SYSCALL_ERROR: Imported = Imported::new("ssl", "SSLSyscallError");
+pub(crate) static SSL_CERTIFICATE_ERROR: Imported = Imported::new("ssl", "CertificateError");
 
 static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 
@@ -131,6 +151,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &EXTRACT_STACK,
         &IS_COROUTINE,
         &LOGGER,
+        &ASYNCIO_SSL_PROTOCOL,
     ] {
         imported.get(py)?;
     }

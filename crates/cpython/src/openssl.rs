@@ -1,0 +1,586 @@
+//! The OpenSSL that Python's `ssl` module itself uses, called without a detour through Python.
+//!
+//! A connection is made, shaken hands on and shut down by the methods of `ssl.SSLObject`: contexts,
+//! callbacks, certificates and exceptions are Python's. Only what happens for every record, to
+//! read, to write and to move bytes in and out, is done here, on the very `SSL*` that the Python
+//! object holds. Whatever ends otherwise than well or with a wish for more bytes is answered with
+//! [`Unclear`](End::Unclear): the caller then asks the method, which finds OpenSSL's queue of errors
+//! as it was and raises what it always raises.
+//!
+//! Where the pointers stand in the Python objects is private to CPython, so it is not believed:
+//! [`Library::find`] makes a connection and compares what stands there with what OpenSSL says of it.
+//! The functions are those of the library that `_ssl` has loaded, never of another one.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyType};
+use pyo3::{Bound, Py, PyErr, PyResult, PyTraverseError, PyVisit, Python, ffi};
+
+use crate::buffer::{self, View};
+use crate::cell::{GilCell, GilSlot};
+
+/// Where `_ssl.MemoryBIO` and `_ssl._SSLContext` keep their pointer, in words.
+const POINTER: usize = 2;
+/// Where `_ssl._SSLSocket` keeps its `SSL*`.
+const SSL: usize = 3;
+/// Where `_ssl._SSLSocket` keeps its context, just behind.
+const CONTEXT: usize = 4;
+
+/// How much is read into memory of our own before it is copied, once, into an object of its size.
+const SMALL: usize = 8 * 1024;
+/// The most bytes in a record.
+const RECORD: usize = 16 * 1024;
+
+const RTLD_NOW: c_int = 2;
+const RTLD_NOLOAD: c_int = 4;
+const SSL_ERROR_WANT_READ: c_int = 2;
+const SSL_ERROR_WANT_WRITE: c_int = 3;
+const SSL_ERROR_ZERO_RETURN: c_int = 6;
+const SSL_RECEIVED_SHUTDOWN: c_int = 2;
+
+unsafe extern "C" {
+    fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
+    fn dlsym(library: *mut c_void, symbol: *const c_char) -> *mut c_void;
+    fn _PyBytes_Resize(object: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
+}
+
+/// Whether the `dlopen` flags above are this system's.
+const IS_KNOWN_SYSTEM: bool = cfg!(target_os = "linux");
+
+/// Declares the functions that are looked up, under the names OpenSSL gives them.
+macro_rules! library {
+    ($($(#[$doc:meta])* $field:ident = $symbol:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        /// Functions of the OpenSSL that `_ssl` has loaded, and the classes of `_ssl`.
+        pub struct Library {
+            $($(#[$doc])* $field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
+            socket_class: Py<PyAny>,
+            bio_class: Py<PyAny>,
+        }
+
+        impl Library {
+            fn load(file: &CStr, socket_class: Py<PyAny>, bio_class: Py<PyAny>) -> Option<Self> {
+                // SAFETY: the path is a C string, and the library is loaded already: no code runs.
+                let handle = unsafe { dlopen(file.as_ptr(), RTLD_NOW | RTLD_NOLOAD) };
+                if handle.is_null() {
+                    return None;
+                }
+                $(
+                    let name: &CStr = $symbol;
+                    // SAFETY: the handle is alive and stays so, for it is never closed.
+                    let found = unsafe { dlsym(handle, name.as_ptr()) };
+                    if found.is_null() {
+                        return None;
+                    }
+                    // SAFETY: that is the signature of the function of this name in OpenSSL 1.1.1
+                    // and 3, and a pointer to a function is as wide as any.
+                    let $field = unsafe {
+                        std::mem::transmute::<
+                            *mut c_void,
+                            unsafe extern "C" fn($($argument),*) $(-> $result)?,
+                        >(found)
+                    };
+                )*
+                Some(Self { $($field,)* socket_class, bio_class })
+            }
+        }
+    };
+}
+
+library! {
+    ssl_read = c"SSL_read_ex": fn(*mut c_void, *mut c_void, usize, *mut usize) -> c_int;
+    ssl_write = c"SSL_write_ex": fn(*mut c_void, *const c_void, usize, *mut usize) -> c_int;
+    ssl_error = c"SSL_get_error": fn(*const c_void, c_int) -> c_int;
+    ssl_pending = c"SSL_pending": fn(*const c_void) -> c_int;
+    ssl_shutdown = c"SSL_get_shutdown": fn(*const c_void) -> c_int;
+    ssl_context = c"SSL_get_SSL_CTX": fn(*const c_void) -> *mut c_void;
+    ssl_read_bio = c"SSL_get_rbio": fn(*const c_void) -> *mut c_void;
+    ssl_write_bio = c"SSL_get_wbio": fn(*const c_void) -> *mut c_void;
+    bio_read = c"BIO_read": fn(*mut c_void, *mut c_void, c_int) -> c_int;
+    bio_write = c"BIO_write": fn(*mut c_void, *const c_void, c_int) -> c_int;
+    bio_pending = c"BIO_ctrl_pending": fn(*mut c_void) -> usize;
+    clear_errors = c"ERR_clear_error": fn();
+}
+
+impl Library {
+    /// The library, if this Python's objects are laid out as we think; looked at once.
+    pub fn find(py: Python<'_>) -> Option<&'static Self> {
+        static FOUND: PyOnceLock<Option<Library>> = PyOnceLock::new();
+        // A Python without `ssl`, or with another one, is no error: the methods serve as well.
+        FOUND.get_or_init(py, || Self::probe(py).ok().flatten()).as_ref()
+    }
+
+    fn probe(py: Python<'_>) -> PyResult<Option<Self>> {
+        if !IS_KNOWN_SYSTEM {
+            return Ok(None);
+        }
+        let module = py.import("_ssl")?;
+        let file = CString::new(module.getattr("__file__")?.extract::<String>()?)?;
+        let socket_class = module.getattr("_SSLSocket")?.unbind();
+        let bio_class = module.getattr("MemoryBIO")?.unbind();
+        let Some(found) = Self::load(&file, socket_class, bio_class) else {
+            return Ok(None);
+        };
+        Ok(Some(found).filter(|found| found.knows_the_layout(py).unwrap_or(false)))
+    }
+
+    /// Makes a connection and compares the pointers in it with what OpenSSL says of it.
+    fn knows_the_layout(&self, py: Python<'_>) -> PyResult<bool> {
+        let module = py.import("ssl")?;
+        let protocol = module.getattr("PROTOCOL_TLS_SERVER")?;
+        let context = module.getattr("SSLContext")?.call1((protocol,))?;
+        let [incoming, outgoing] =
+            [module.getattr("MemoryBIO")?.call0()?, module.getattr("MemoryBIO")?.call0()?];
+        let made = context.call_method1("wrap_bio", (&incoming, &outgoing, true))?;
+        let socket = made.getattr("_sslobj")?;
+        let long_enough = size_of_objects(&socket)? > CONTEXT * size_of::<usize>()
+            && size_of_objects(&context)? > POINTER * size_of::<usize>()
+            && size_of_objects(&incoming)? > POINTER * size_of::<usize>();
+        if !long_enough
+            || !socket.get_type().is(&self.socket_class)
+            || !incoming.get_type().is(&self.bio_class)
+            || word(&socket, CONTEXT) != context.as_ptr().cast()
+        {
+            return Ok(false);
+        }
+        let ssl = word(&socket, SSL);
+        if ssl.is_null() || !ssl.cast::<usize>().is_aligned() {
+            return Ok(false);
+        }
+        // SAFETY: the word stands between two that were found as expected, where CPython has kept
+        // its `SSL*` ever since these objects exist.
+        let good = unsafe { (self.ssl_context)(ssl) } == word(&context, POINTER);
+        if !good || !self.belong_together(ssl, &incoming, &outgoing) {
+            return Ok(false);
+        }
+        incoming.call_method1("write", (PyBytes::new(py, b"probe"),))?;
+        // SAFETY: the pointer has just been shown to be that of the BIO.
+        let pending = unsafe { (self.bio_pending)(word(&incoming, POINTER)) };
+        Ok(pending == b"probe".len())
+    }
+
+    /// Whether the two BIOs are those that OpenSSL reads from and writes to.
+    fn belong_together(
+        &self,
+        ssl: *mut c_void,
+        incoming: &Bound<'_, PyAny>,
+        outgoing: &Bound<'_, PyAny>,
+    ) -> bool {
+        // SAFETY: the pointer is that of a live connection.
+        let read_bio = unsafe { (self.ssl_read_bio)(ssl) };
+        // SAFETY: as above.
+        let write_bio = unsafe { (self.ssl_write_bio)(ssl) };
+        !read_bio.is_null()
+            && !write_bio.is_null()
+            && read_bio == word(incoming, POINTER)
+            && write_bio == word(outgoing, POINTER)
+    }
+}
+
+fn size_of_objects(object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let class: Bound<'_, PyType> = object.get_type();
+    class.getattr("__basicsize__")?.extract()
+}
+
+/// A word of an object that is longer than that.
+fn word(object: &Bound<'_, PyAny>, index: usize) -> *mut c_void {
+    // SAFETY: the sizes of the three classes were compared before any word of theirs is read.
+    let place = unsafe { object.as_ptr().cast::<*mut c_void>().add(index) };
+    // SAFETY: the object is alive and that long; words are aligned.
+    unsafe { *place }
+}
+
+/// How an operation ended that did not do all it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// More bytes must come in first.
+    Again,
+    /// The other side has said that it will send no more.
+    Closed,
+    /// Something else: the method of the Python object will say what.
+    Unclear,
+}
+
+/// The pointers of one connection.
+#[derive(Clone, Copy)]
+struct Pointers {
+    library: &'static Library,
+    ssl: *mut c_void,
+    incoming: *mut c_void,
+    outgoing: *mut c_void,
+}
+
+// SAFETY: they are only followed by who holds the GIL and keeps their objects alive.
+unsafe impl Send for Pointers {}
+
+/// A TLS connection on which records are read and written directly, once it is open.
+pub struct Connection {
+    /// Invariant: while it is filled, it keeps the three objects of `pointers` alive: the socket
+    /// owns its `SSL`, which owns both BIOs.
+    socket: GilSlot,
+    pointers: GilCell<Option<Pointers>>,
+    /// Whether a call into OpenSSL is under way: a callback from inside it may come by here again.
+    is_busy: GilCell<bool>,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Marks a connection as busy, for as long as it lives.
+struct Busy<'a, 'py>(&'a Connection, Python<'py>, #[allow(dead_code)] Bound<'py, PyAny>);
+
+impl Drop for Busy<'_, '_> {
+    fn drop(&mut self) {
+        self.0.is_busy.set(self.1, false);
+    }
+}
+
+impl Connection {
+    /// One that is not open.
+    pub const fn new() -> Self {
+        Self { socket: GilSlot::new(), pointers: GilCell::new(None), is_busy: GilCell::new(false) }
+    }
+
+    /// Takes the pointers out of an `_ssl._SSLSocket` and its two `ssl.MemoryBIO`s. Whether it could.
+    pub fn open(
+        &self,
+        socket: &Bound<'_, PyAny>,
+        incoming: &Bound<'_, PyAny>,
+        outgoing: &Bound<'_, PyAny>,
+    ) -> bool {
+        let py = socket.py();
+        let Some(library) = Library::find(py) else {
+            return false;
+        };
+        let genuine = socket.get_type().is(&library.socket_class)
+            && incoming.get_type().is(&library.bio_class)
+            && outgoing.get_type().is(&library.bio_class);
+        if !genuine || !library.belong_together(word(socket, SSL), incoming, outgoing) {
+            return false;
+        }
+        self.socket.slot(py).set(socket.clone());
+        self.pointers.set(
+            py,
+            Some(Pointers {
+                library,
+                ssl: word(socket, SSL),
+                incoming: word(incoming, POINTER),
+                outgoing: word(outgoing, POINTER),
+            }),
+        );
+        true
+    }
+
+    /// Forgets the connection. The drop of the socket may run Python.
+    pub fn close(&self, py: Python<'_>) {
+        self.pointers.set(py, None);
+        self.socket.slot(py).clear(py);
+    }
+
+    /// Whether it is open.
+    #[inline]
+    pub fn is_open(&self, py: Python<'_>) -> bool {
+        self.pointers.get(py).is_some()
+    }
+
+    /// Shows the socket to the garbage collector.
+    ///
+    /// # Errors
+    ///
+    /// What the visit says.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.socket.visit(|slot| slot.visit(visit))
+    }
+
+    /// The pointers, for a call that may run Python: nobody else gets them until it is over, and
+    /// the socket lives at least as long.
+    #[inline]
+    fn enter<'a, 'py>(&'a self, py: Python<'py>) -> Option<(Pointers, Busy<'a, 'py>)> {
+        if self.is_busy.get(py) {
+            return None;
+        }
+        let pointers = self.pointers.get(py)?;
+        let socket = self.socket.slot(py).get(py)?;
+        self.is_busy.set(py, true);
+        Some((pointers, Busy(self, py, socket)))
+    }
+
+    /// How many bytes have come in and were not looked at.
+    #[inline]
+    pub fn pending_in(&self, py: Python<'_>) -> Option<usize> {
+        let this = self.pointers.get(py)?;
+        // SAFETY: the socket keeps the BIO alive.
+        Some(unsafe { (this.library.bio_pending)(this.incoming) })
+    }
+
+    /// How many bytes have come in or were decrypted, and were not handed on. With none, a read can
+    /// only ask for more.
+    #[inline]
+    pub fn pending(&self, py: Python<'_>) -> usize {
+        self.pointers.get(py).map_or(0, |this| this.pending())
+    }
+
+    /// How many bytes wait to go out.
+    #[inline]
+    pub fn pending_out(&self, py: Python<'_>) -> Option<usize> {
+        let this = self.pointers.get(py)?;
+        // SAFETY: the socket keeps the BIO alive.
+        Some(unsafe { (this.library.bio_pending)(this.outgoing) })
+    }
+
+    /// Takes in what came from below. Whether it could: if not, nothing was taken.
+    pub fn feed(&self, py: Python<'_>, data: &[u8]) -> bool {
+        let Some(this) = self.pointers.get(py) else {
+            return false;
+        };
+        let Ok(size) = c_int::try_from(data.len()) else {
+            return false;
+        };
+        // SAFETY: the socket keeps the BIO alive; it copies `size` bytes. One in memory takes all
+        // or, without memory for them, none.
+        size == 0
+            || unsafe { (this.library.bio_write)(this.incoming, data.as_ptr().cast(), size) } > 0
+    }
+
+    /// The same with the first `size` bytes of a bytearray.
+    pub fn feed_from(&self, data: &Bound<'_, PyByteArray>, size: usize) -> bool {
+        buffer::with_bytearray(data, size, |bytes| self.feed(data.py(), bytes))
+    }
+
+    /// What is to go out, if anything, as one object.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn drain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Some(this) = self.pointers.get(py) else {
+            return Ok(None);
+        };
+        // SAFETY: the socket keeps the BIO alive.
+        let pending = unsafe { (this.library.bio_pending)(this.outgoing) };
+        let size = c_int::try_from(pending).unwrap_or(c_int::MAX);
+        if size == 0 {
+            return Ok(None);
+        }
+        let mut all = Filling::new(py, size.unsigned_abs() as usize)?;
+        // SAFETY: as above; there is room for `size` bytes.
+        let count = unsafe { (this.library.bio_read)(this.outgoing, all.end().cast(), size) };
+        all.filled += usize::try_from(count).unwrap_or(0);
+        all.finish().map(Some)
+    }
+
+    /// Encrypts the bytes of `data` from `start` on: how many, or why none. It may run Python.
+    pub fn write(&self, data: &View<'_>, start: usize, py: Python<'_>) -> Result<usize, End> {
+        let Some((this, _busy)) = self.enter(py) else {
+            return Err(End::Unclear);
+        };
+        let rest = data.len().saturating_sub(start);
+        let mut count = 0;
+        // SAFETY: the GIL is held; the queue is this thread's own.
+        unsafe { (this.library.clear_errors)() };
+        // SAFETY: the socket and the bytes are kept alive, `rest` of them stand behind `start`.
+        let done =
+            unsafe { (this.library.ssl_write)(this.ssl, data.at(start).cast(), rest, &mut count) };
+        if done == 1 { Ok(count) } else { Err(this.end(done)) }
+    }
+
+    /// Decrypts into `place`, which can be written, from `start` to `stop`: how many bytes, or why
+    /// none. It may run Python.
+    pub fn read_into(
+        &self,
+        place: &View<'_>,
+        start: usize,
+        stop: usize,
+        py: Python<'_>,
+    ) -> Result<usize, End> {
+        let Some((this, _busy)) = self.enter(py) else {
+            return Err(End::Unclear);
+        };
+        let room = stop.min(place.len()).saturating_sub(start);
+        // SAFETY: the GIL is held; the queue is this thread's own.
+        unsafe { (this.library.clear_errors)() };
+        // SAFETY: the place is held, can be written, and has that room behind `start`.
+        unsafe { this.read(place.at(start), room) }
+    }
+
+    /// Decrypts all that can be decrypted, and says why that was all. It may run Python.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
+    pub fn read<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyBytes>>, End)> {
+        let Some((this, _busy)) = self.enter(py) else {
+            return Ok((None, End::Unclear));
+        };
+        // SAFETY: the GIL is held; the queue is this thread's own.
+        unsafe { (this.library.clear_errors)() };
+        let expected = this.pending();
+        if expected > SMALL {
+            return this.read_large(Filling::new(py, expected)?);
+        }
+        let mut memory = [MaybeUninit::<u8>::uninit(); SMALL];
+        let mut filled = 0;
+        while filled < SMALL {
+            // SAFETY: there are that many bytes of our own behind those that are filled.
+            match unsafe { this.read(memory[filled..].as_mut_ptr().cast(), SMALL - filled) } {
+                Ok(count) => filled += count,
+                Err(end) => return Ok((bytes(py, &memory[..filled])?, end)),
+            }
+            if this.pending() == 0 {
+                return Ok((bytes(py, &memory[..filled])?, End::Again));
+            }
+        }
+        let mut all = Filling::new(py, filled + this.pending().max(RECORD))?;
+        // SAFETY: there is room for all that was read, in memory of its own.
+        unsafe { ptr::copy_nonoverlapping(memory.as_ptr().cast(), all.end(), filled) };
+        all.filled = filled;
+        this.read_large(all)
+    }
+}
+
+impl Pointers {
+    /// How many bytes there are at the most, but for a record whose end has just come in.
+    fn pending(&self) -> usize {
+        // SAFETY: whoever has the pointers keeps the connection alive.
+        let inside = unsafe { (self.library.ssl_pending)(self.ssl) };
+        // SAFETY: as above.
+        let outside = unsafe { (self.library.bio_pending)(self.incoming) };
+        outside + usize::try_from(inside).unwrap_or(0)
+    }
+
+    /// Decrypts at most a record.
+    ///
+    /// # Safety
+    ///
+    /// `room` bytes can be written at `place`.
+    #[inline]
+    unsafe fn read(&self, place: *mut u8, room: usize) -> Result<usize, End> {
+        let mut count = 0;
+        // SAFETY: the caller answers for the place; whoever has the pointers keeps the connection.
+        let done = unsafe { (self.library.ssl_read)(self.ssl, place.cast(), room, &mut count) };
+        if done == 1 { Ok(count) } else { Err(self.end(done)) }
+    }
+
+    fn read_large<'py>(
+        &self,
+        mut all: Filling<'py>,
+    ) -> PyResult<(Option<Bound<'py, PyBytes>>, End)> {
+        loop {
+            // SAFETY: there is that room behind what is filled.
+            match unsafe { self.read(all.end(), all.room()) } {
+                Ok(count) => all.filled += count,
+                Err(end) => return Ok((all.finish_if_any()?, end)),
+            }
+            // Without a byte outside and inside, another read could only ask for more.
+            let more = self.pending();
+            if more == 0 {
+                return Ok((all.finish_if_any()?, End::Again));
+            }
+            if all.room() == 0 {
+                all.resize(all.filled + more.max(RECORD))?;
+            }
+        }
+    }
+
+    /// What a call means that returned `done`, which is not success.
+    fn end(&self, done: c_int) -> End {
+        // SAFETY: whoever has the pointers keeps the connection alive.
+        match unsafe { (self.library.ssl_error)(self.ssl, done) } {
+            SSL_ERROR_WANT_READ | SSL_ERROR_WANT_WRITE => End::Again,
+            SSL_ERROR_ZERO_RETURN if self.is_only_received() => End::Closed,
+            _ => End::Unclear,
+        }
+    }
+
+    /// Whether the other side has said goodbye and we have not: to `_ssl` only that is an end, and
+    /// anything else an error.
+    fn is_only_received(&self) -> bool {
+        // SAFETY: whoever has the pointers keeps the connection alive.
+        unsafe { (self.library.ssl_shutdown)(self.ssl) == SSL_RECEIVED_SHUTDOWN }
+    }
+}
+
+fn bytes<'py>(
+    py: Python<'py>,
+    memory: &[MaybeUninit<u8>],
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    if memory.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Filling::new(py, memory.len())?;
+    // SAFETY: there is room for just these bytes, in memory of its own; the caller has filled them.
+    unsafe { ptr::copy_nonoverlapping(memory.as_ptr().cast(), all.end(), memory.len()) };
+    all.filled = memory.len();
+    all.finish().map(Some)
+}
+
+/// A bytes object that is being filled, and that nobody else knows of.
+struct Filling<'py> {
+    /// Null if a resize has failed.
+    object: *mut ffi::PyObject,
+    size: usize,
+    filled: usize,
+    py: Python<'py>,
+}
+
+impl<'py> Filling<'py> {
+    fn new(py: Python<'py>, size: usize) -> PyResult<Self> {
+        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
+        // SAFETY: null asks for memory that is not filled.
+        let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), wanted) };
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Self { object, size, filled: 0, py })
+    }
+
+    /// Where the next byte goes.
+    fn end(&mut self) -> *mut u8 {
+        // SAFETY: it is a bytes object.
+        let start = unsafe { ffi::PyBytes_AsString(self.object) };
+        // SAFETY: no more is filled than there is.
+        unsafe { start.cast::<u8>().add(self.filled) }
+    }
+
+    fn room(&self) -> usize {
+        self.size - self.filled
+    }
+
+    fn resize(&mut self, size: usize) -> PyResult<()> {
+        if size == self.size {
+            return Ok(());
+        }
+        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
+        // SAFETY: nobody else has a reference. A failure lets the object go and leaves null.
+        if unsafe { _PyBytes_Resize(&mut self.object, wanted) } < 0 {
+            return Err(PyErr::fetch(self.py));
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    fn finish(mut self) -> PyResult<Bound<'py, PyBytes>> {
+        self.resize(self.filled)?;
+        let object = std::mem::replace(&mut self.object, ptr::null_mut());
+        // SAFETY: the one reference to a bytes object.
+        let object = unsafe { Bound::<PyAny>::from_owned_ptr(self.py, object) };
+        // SAFETY: it was made as a bytes object.
+        Ok(unsafe { object.cast_into_unchecked() })
+    }
+
+    fn finish_if_any(self) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        if self.filled == 0 { Ok(None) } else { self.finish().map(Some) }
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        // SAFETY: null, or the one reference to a bytes object; the GIL is held.
+        drop(unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(self.py, self.object) });
+    }
+}

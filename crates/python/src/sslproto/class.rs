@@ -1,0 +1,481 @@
+//! SSLProtocol as Python sees it: what transports call, and the attributes that libraries read.
+
+use std::collections::VecDeque;
+use std::ffi::CStr;
+
+use batonloop_core::{AppState, SSLState, WaterMarks};
+use batonloop_cpython::builder::add_method;
+use batonloop_cpython::method::Method;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict, PyTuple, PyType};
+use pyo3::{
+    Bound, IntoPyObject, Py, PyResult, PyTraverseError, PyVisit, Python, intern, pymethods,
+};
+
+use super::engine::get;
+use super::{
+    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error, handshake, incoming, outgoing,
+    set_app_protocol,
+};
+use crate::names::{self, none};
+
+/// A timeout as it was given, or asyncio's default.
+fn timeout<'py>(
+    given: Option<Bound<'py, PyAny>>,
+    name: &str,
+    default: &str,
+    py: Python<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(timeout) = given else {
+        return py.import(intern!(py, "asyncio.constants"))?.getattr(default);
+    };
+    if timeout.le(0)? {
+        let timeout = timeout.str()?;
+        let message = format!("{name} should be a positive number, got {timeout}");
+        return Err(PyValueError::new_err(message));
+    }
+    Ok(timeout)
+}
+
+impl SSLProtocol {
+    pub(super) fn set_outgoing(
+        &self,
+        marks: WaterMarks,
+        limits: Option<Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) {
+        self.outgoing_marks.set(py, marks);
+        self.outgoing_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
+    }
+
+    pub(super) fn set_incoming(
+        &self,
+        marks: WaterMarks,
+        limits: Option<Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) {
+        self.incoming_marks.set(py, marks);
+        self.incoming_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
+    }
+
+    /// `(low, high)` for writing.
+    pub(super) fn outgoing_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        limits(get(&self.outgoing_limits, py), self.outgoing_marks.get(py))
+    }
+
+    /// `(low, high)` for reading.
+    pub(super) fn incoming_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        limits(get(&self.incoming_limits, py), self.incoming_marks.get(py))
+    }
+}
+
+fn limits<'py>(given: Bound<'py, PyAny>, marks: WaterMarks) -> PyResult<Bound<'py, PyAny>> {
+    if given.is_none() {
+        return Ok((marks.low, marks.high).into_pyobject(given.py())?.into_any());
+    }
+    Ok(given)
+}
+
+#[pymethods]
+impl SSLProtocol {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::empty()
+    }
+
+    #[pyo3(signature = (
+        r#loop, app_protocol, sslcontext, waiter, server_side=None, server_hostname=None,
+        call_connection_made=true, ssl_handshake_timeout=None, ssl_shutdown_timeout=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn __init__<'py>(
+        this: &Bound<'py, Self>,
+        r#loop: Bound<'py, PyAny>,
+        app_protocol: Bound<'py, PyAny>,
+        sslcontext: Bound<'py, PyAny>,
+        waiter: Bound<'py, PyAny>,
+        server_side: Option<Bound<'py, PyAny>>,
+        server_hostname: Option<Bound<'py, PyAny>>,
+        call_connection_made: bool,
+        ssl_handshake_timeout: Option<Bound<'py, PyAny>>,
+        ssl_shutdown_timeout: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let protocol = this.get();
+        if names::SSL_OBJECT.get(py).is_err() {
+            return Err(PyRuntimeError::new_err("stdlib ssl module not available"));
+        }
+        let handshake_timeout =
+            timeout(ssl_handshake_timeout, "ssl_handshake_timeout", "SSL_HANDSHAKE_TIMEOUT", py)?;
+        let shutdown_timeout =
+            timeout(ssl_shutdown_timeout, "ssl_shutdown_timeout", "SSL_SHUTDOWN_TIMEOUT", py)?;
+        let server_side = server_side.unwrap_or_else(|| names::boolean(py, false));
+        let is_server = server_side.is_truthy()?;
+        let hostname = server_hostname.unwrap_or_else(|| none(py));
+        let sslcontext = if sslcontext.is_truthy()? {
+            sslcontext
+        } else {
+            names::CREATE_TRANSPORT_CONTEXT.get(py)?.call1((&server_side, &hostname))?
+        };
+        let hostname = if hostname.is_truthy()? && !is_server { hostname } else { none(py) };
+        let extra = PyDict::new(py);
+        extra.set_item(intern!(py, "sslcontext"), &sslcontext)?;
+        for (place, value) in [
+            (&protocol.handshake_timeout, handshake_timeout),
+            (&protocol.shutdown_timeout, shutdown_timeout),
+            (&protocol.server_side, server_side.clone()),
+            (&protocol.server_hostname, hostname.clone()),
+            (&protocol.sslcontext, sslcontext.clone()),
+            (&protocol.extra, extra.into_any()),
+            (&protocol.event_loop, r#loop),
+        ] {
+            place.slot(py).set(value);
+        }
+        if waiter.is_none() {
+            protocol.waiter.slot(py).clear(py);
+        } else {
+            protocol.waiter.slot(py).set(waiter);
+        }
+        set_app_protocol(this, &app_protocol)?;
+        let app_state = if call_connection_made { AppState::Init } else { AppState::Made };
+        protocol.app_state.set(py, app_state);
+        protocol.state.set(py, SSLState::Unwrapped);
+        protocol.engine.wrap(&sslcontext, &server_side, &hostname)?;
+        let (marks, _) = outgoing::marks(None, None, incoming::HIGH_WATER, py)?;
+        protocol.set_incoming(marks, None, py);
+        let (marks, _) = outgoing::marks(None, None, outgoing::HIGH_WATER, py)?;
+        protocol.set_outgoing(marks, None, py);
+        app_transport(this)?;
+        Ok(())
+    }
+
+    // What the transport below calls; `get_buffer` and `buffer_updated` are put on by hand.
+
+    /// The transport below is connected: start the handshake.
+    fn connection_made<'py>(
+        this: &Bound<'py, Self>,
+        transport: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        handshake::connection_made(this, transport)
+    }
+
+    /// The transport below is lost or closed; exc is an exception or None.
+    fn connection_lost<'py>(this: &Bound<'py, Self>, exc: &Bound<'py, PyAny>) -> PyResult<()> {
+        handshake::connection_lost(this, exc)
+    }
+
+    /// The other side has closed its half of the connection below.
+    ///
+    /// Returns True if what has come in is still to be read, else None: the transport below may
+    /// then close.
+    fn eof_received(this: &Bound<'_, Self>) -> PyResult<Option<bool>> {
+        Ok(handshake::eof_received(this)?.then_some(true))
+    }
+
+    /// The transport below has too much to send.
+    fn pause_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        outgoing::pause_writing(this)
+    }
+
+    /// The transport below has sent most of it.
+    fn resume_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        outgoing::resume_writing(this)
+    }
+
+    // What asyncio and libraries call by their private names.
+
+    fn _set_app_protocol<'py>(
+        this: &Bound<'py, Self>,
+        app_protocol: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        set_app_protocol(this, app_protocol)
+    }
+
+    fn _get_app_transport<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        app_transport(this)
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn _get_extra_info<'py>(
+        this: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        extra_info(this, name, default)
+    }
+
+    fn _start_shutdown(this: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::start_shutdown(this)
+    }
+
+    #[pyo3(signature = (exc=None))]
+    fn _abort(&self, exc: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
+        handshake::abort(self, exc, py)
+    }
+
+    #[pyo3(signature = (exc, message="Fatal error on transport"))]
+    fn _fatal_error(this: &Bound<'_, Self>, exc: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
+        fatal_error(this, exc, message)
+    }
+
+    fn _check_handshake_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::check_handshake_timeout(this)
+    }
+
+    fn _check_shutdown_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::check_shutdown_timeout(this)
+    }
+
+    fn _do_read(this: &Bound<'_, Self>) -> PyResult<()> {
+        incoming::do_read(this)
+    }
+
+    fn _resume(this: &Bound<'_, Self>) -> PyResult<()> {
+        incoming::resume(this)
+    }
+
+    fn _pause_reading(&self, py: Python<'_>) {
+        incoming::pause_reading(self, py);
+    }
+
+    fn _resume_reading(this: &Bound<'_, Self>) -> PyResult<()> {
+        incoming::resume_reading(this)
+    }
+
+    fn _write_appdata<'py>(
+        this: &Bound<'py, Self>,
+        list_of_data: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        outgoing::write_lines(this, list_of_data)
+    }
+
+    fn _get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        outgoing::write_buffer_size(self, py)
+    }
+
+    fn _get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        incoming::read_buffer_size(self, py)
+    }
+
+    fn _is_transport_closing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.transport.slot(py).get(py) {
+            Some(transport) => transport.call_method0(intern!(py, "is_closing")),
+            None => Ok(names::boolean(py, false)),
+        }
+    }
+
+    // The attributes.
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.event_loop, py)
+    }
+
+    #[getter]
+    fn _app_protocol<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.app_protocol, py)
+    }
+
+    #[getter]
+    fn _app_protocol_is_buffer(&self, py: Python<'_>) -> bool {
+        self.app_protocol_is_buffer.get(py)
+    }
+
+    #[getter]
+    fn _app_transport<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.app_transport, py)
+    }
+
+    #[getter]
+    fn _transport<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.transport, py)
+    }
+
+    #[getter]
+    fn _waiter<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.waiter, py)
+    }
+
+    #[getter]
+    fn _sslcontext<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.sslcontext, py)
+    }
+
+    #[getter]
+    fn _server_side<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.server_side, py)
+    }
+
+    #[getter]
+    fn _server_hostname<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.server_hostname, py)
+    }
+
+    #[getter]
+    fn _extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.extra, py)
+    }
+
+    #[getter]
+    fn _ssl_handshake_timeout<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.handshake_timeout, py)
+    }
+
+    #[getter]
+    fn _ssl_shutdown_timeout<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.shutdown_timeout, py)
+    }
+
+    #[getter]
+    fn _handshake_timeout_handle<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.handshake_timeout_handle, py)
+    }
+
+    #[getter]
+    fn _shutdown_timeout_handle<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.shutdown_timeout_handle, py)
+    }
+
+    /// The ssl.SSLObject; another object with its methods may be put here.
+    #[getter(_sslobj)]
+    fn read_sslobj<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.engine.sslobj, py)
+    }
+
+    #[setter(_sslobj)]
+    fn set_sslobj(&self, sslobj: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = sslobj.py();
+        self.engine.sslobj.slot(py).set(sslobj);
+        self.engine.adopt(py)
+    }
+
+    /// The ssl.MemoryBIO for what comes in; another object with its methods may be put here.
+    #[getter(_incoming)]
+    fn read_incoming<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.engine.incoming, py)
+    }
+
+    #[setter(_incoming)]
+    fn set_incoming_bio(&self, incoming: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = incoming.py();
+        self.engine.incoming.slot(py).set(incoming);
+        self.engine.adopt(py)
+    }
+
+    /// The ssl.MemoryBIO for what goes out; another object with its methods may be put here.
+    #[getter(_outgoing)]
+    fn read_outgoing<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.engine.outgoing, py)
+    }
+
+    #[setter(_outgoing)]
+    fn set_outgoing_bio(&self, outgoing: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = outgoing.py();
+        self.engine.outgoing.slot(py).set(outgoing);
+        self.engine.adopt(py)
+    }
+
+    #[getter]
+    fn _state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        names::SSL_PROTOCOL_STATE.get(py)?.getattr(self.state.get(py).name())
+    }
+
+    #[getter]
+    fn _app_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        names::APP_PROTOCOL_STATE.get(py)?.getattr(self.app_state.get(py).name())
+    }
+
+    #[getter]
+    fn _conn_lost(&self, py: Python<'_>) -> u64 {
+        self.conn_lost.get(py)
+    }
+
+    #[getter]
+    fn _eof_received(&self, py: Python<'_>) -> bool {
+        self.eof_received.get(py)
+    }
+
+    /// What waits to be encrypted, oldest first: a list, and a copy.
+    #[getter]
+    fn _write_backlog(&self, py: Python<'_>) -> Vec<Py<PyBytes>> {
+        self.write_backlog
+            .with(py, |backlog| backlog.iter().map(|data| data.clone_ref(py)).collect())
+    }
+
+    #[getter]
+    fn _write_buffer_size(&self, py: Python<'_>) -> usize {
+        self.write_buffer_size.get(py)
+    }
+
+    #[getter]
+    fn _ssl_writing_paused(&self, py: Python<'_>) -> bool {
+        self.ssl_writing_paused.get(py)
+    }
+
+    #[getter]
+    fn _ssl_reading_paused(&self, py: Python<'_>) -> bool {
+        self.ssl_reading_paused.get(py)
+    }
+
+    #[getter]
+    fn _app_writing_paused(&self, py: Python<'_>) -> bool {
+        self.app_writing_paused.get(py)
+    }
+
+    #[getter]
+    fn _app_reading_paused(&self, py: Python<'_>) -> bool {
+        self.app_reading_paused.get(py)
+    }
+
+    /// Whether records are read and written without Python; see batonloop's DESIGN.
+    #[getter]
+    fn _is_direct(&self, py: Python<'_>) -> bool {
+        self.engine.is_direct(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for place in self.places() {
+            place.visit(|slot| slot.visit(&visit))?;
+        }
+        self.write_backlog
+            .visit(|backlog| backlog.iter().try_for_each(|data| visit.call(data)))
+            .unwrap_or(Ok(()))?;
+        self.engine.visit(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let backlog: VecDeque<Py<PyBytes>> = self.write_backlog.with(py, std::mem::take);
+        for data in backlog {
+            data.drop_ref(py);
+        }
+        self.engine.clear(py);
+        for place in self.places() {
+            place.slot(py).clear(py);
+        }
+    }
+}
+
+fn get_buffer<'py>(this: &PyProtocol<'py>, _: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    incoming::get_buffer(this)
+}
+
+fn buffer_updated<'py>(
+    this: &PyProtocol<'py>,
+    nbytes: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    incoming::buffer_updated(this, nbytes.extract()?)?;
+    Ok(none(this.py()))
+}
+
+/// Puts what a transport calls for every record on the class, at the price of C functions.
+pub(crate) fn add_hot_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
+    add_method(class, Method::<SSLProtocol>::one_arg(c"get_buffer", GET_BUFFER, get_buffer))?;
+    let updated = Method::<SSLProtocol>::one_arg(c"buffer_updated", BUFFER_UPDATED, buffer_updated);
+    add_method(class, updated)
+}
+
+const GET_BUFFER: &CStr = c"\
+    get_buffer(sizehint)\n\nReturn a memoryview for the transport below to read into.";
+const BUFFER_UPDATED: &CStr = c"\
+    buffer_updated(nbytes)\n\nThe transport below has put this many bytes into the buffer.";

@@ -1,0 +1,250 @@
+//! What the application writes: encrypted at once, and sent as one piece.
+
+use batonloop_core::{Flow, WaterMarks};
+use batonloop_cpython::buffer::View;
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
+use pyo3::{Bound, Py, PyResult, Python, intern};
+
+use super::engine::get;
+use super::{PyProtocol, SSLProtocol, below, caught, caught_unless_exit, fatal_error, report};
+use crate::names;
+
+/// How much may wait to be sent before the application is asked to pause.
+pub(super) const HIGH_WATER: u64 = 512 * 1024;
+
+/// What asyncio says to errors that leave the protocol.
+const FATAL: &str = "Fatal error on SSL protocol";
+
+/// Whether it is too late to write. If so, takes note of it.
+fn is_too_late(protocol: &SSLProtocol, py: Python<'_>) -> PyResult<bool> {
+    if !protocol.state.get(py).is_over() {
+        return Ok(false);
+    }
+    let often = py
+        .import(intern!(py, "asyncio.constants"))?
+        .getattr(intern!(py, "LOG_THRESHOLD_FOR_CONNLOST_WRITES"))?
+        .extract::<u64>()?;
+    if protocol.conn_lost.get(py) >= often {
+        let logger = names::LOGGER.get(py)?;
+        logger.call_method1(intern!(py, "warning"), ("SSL connection is closed",))?;
+    }
+    protocol.conn_lost.set(py, protocol.conn_lost.get(py) + 1);
+    Ok(true)
+}
+
+/// Writes one piece of data.
+#[inline]
+pub(super) fn write<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = this.py();
+    if is_too_late(this.get(), py)? {
+        return Ok(());
+    }
+    or_fatal(this, write_now(this, data))
+}
+
+/// Writes several pieces of data as one.
+pub(super) fn write_lines<'py>(this: &PyProtocol<'py>, list: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = this.py();
+    if is_too_late(this.get(), py)? {
+        return Ok(());
+    }
+    let mut pieces = Vec::new();
+    for piece in list.try_iter()? {
+        let piece = piece?;
+        piece.len()?;
+        pieces.push(piece);
+    }
+    if let [piece] = pieces.as_slice() {
+        return or_fatal(this, write_now(this, piece));
+    }
+    let joined = join(&pieces, py).and_then(|joined| write_now(this, joined.as_any()));
+    or_fatal(this, joined)
+}
+
+fn join<'py>(pieces: &[Bound<'py, PyAny>], py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    let mut all = Vec::new();
+    for piece in pieces {
+        View::read(piece)?.append_to(&mut all);
+    }
+    Ok(PyBytes::new(py, &all))
+}
+
+fn or_fatal(this: &PyProtocol<'_>, written: PyResult<()>) -> PyResult<()> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) => fatal_error(this, &caught(error, this.py())?, FATAL),
+    }
+}
+
+/// Encrypts the data now if nothing waits before it, and sends what can be sent.
+#[inline]
+fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = this.py();
+    let protocol = this.get();
+    let view = View::read(data)?;
+    let is_wrapped = protocol.state.get(py) == batonloop_core::SSLState::Wrapped;
+    if !is_wrapped || has_backlog(protocol, py) {
+        append(protocol, view.copy_from(0)?);
+        return if is_wrapped { do_write(this) } else { Ok(()) };
+    }
+    let mut start = 0;
+    while start < view.len() {
+        match protocol.engine.write(data, &view, start)? {
+            Some(count) => start += count,
+            None => {
+                // The application may change its buffer before this can be encrypted.
+                append(protocol, view.copy_from(start)?);
+                break;
+            }
+        }
+    }
+    drop(view);
+    process_outgoing(this)
+}
+
+/// Whether something waits to be encrypted.
+#[inline]
+pub(super) fn has_backlog(protocol: &SSLProtocol, py: Python<'_>) -> bool {
+    protocol.write_backlog.with(py, |backlog| !backlog.is_empty())
+}
+
+/// Lets data wait until it can be encrypted.
+pub(super) fn append(protocol: &SSLProtocol, data: Bound<'_, PyBytes>) {
+    let py = data.py();
+    let size = data.as_bytes().len();
+    let data = data.unbind();
+    protocol.write_backlog.with(py, |backlog| backlog.push_back(data));
+    protocol.write_buffer_size.set(py, protocol.write_buffer_size.get(py) + size);
+}
+
+/// Encrypts what waits, as far as that goes, and sends it.
+pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
+    let py = this.py();
+    let protocol = this.get();
+    while let Some(data) = protocol.write_backlog.with(py, |backlog| backlog.pop_front()) {
+        let data = data.into_bound(py);
+        let size = data.as_bytes().len();
+        let written = if size == 0 {
+            Ok(Some(0))
+        } else {
+            View::read(data.as_any())
+                .and_then(|view| protocol.engine.write(data.as_any(), &view, 0))
+        };
+        let count = written.as_ref().map_or(0, |count| count.unwrap_or(0)).min(size);
+        let left = protocol.write_buffer_size.get(py).saturating_sub(count);
+        protocol.write_buffer_size.set(py, left);
+        if count < size {
+            let rest: Py<PyBytes> = if count == 0 {
+                data.unbind()
+            } else {
+                PyBytes::new(py, &data.as_bytes()[count..]).unbind()
+            };
+            protocol.write_backlog.with(py, |backlog| backlog.push_front(rest));
+        }
+        if written?.is_none() {
+            break;
+        }
+    }
+    process_outgoing(this)
+}
+
+/// Hands what is encrypted to the transport below.
+#[inline]
+pub(super) fn process_outgoing(this: &PyProtocol<'_>) -> PyResult<()> {
+    let py = this.py();
+    let protocol = this.get();
+    if !protocol.ssl_writing_paused.get(py)
+        && let Some(data) = protocol.engine.drain(py)?
+    {
+        below::write(&get(&protocol.transport, py), data)?;
+    }
+    control_app_writing(this)
+}
+
+/// How many bytes wait, encrypted or not.
+#[inline]
+pub(super) fn write_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyResult<usize> {
+    Ok(protocol.engine.pending_out(py)? + protocol.write_buffer_size.get(py))
+}
+
+/// Asks the application to pause, or to go on.
+#[inline]
+pub(super) fn control_app_writing(this: &PyProtocol<'_>) -> PyResult<()> {
+    let py = this.py();
+    let protocol = this.get();
+    let size = write_buffer_size(protocol, py)? as u64;
+    let paused = protocol.app_writing_paused.get(py);
+    match protocol.outgoing_marks.get(py).judge(size, paused) {
+        Flow::Keep => Ok(()),
+        Flow::Pause => tell_app(this, true),
+        Flow::Resume => tell_app(this, false),
+    }
+}
+
+fn tell_app(this: &PyProtocol<'_>, pause: bool) -> PyResult<()> {
+    let py = this.py();
+    let protocol = this.get();
+    protocol.app_writing_paused.set(py, pause);
+    let method = if pause { intern!(py, "pause_writing") } else { intern!(py, "resume_writing") };
+    let Err(error) = get(&protocol.app_protocol, py).call_method0(method) else {
+        return Ok(());
+    };
+    let exception = caught_unless_exit(error, py)?;
+    let message = format!("protocol.{method}() failed");
+    report(this, &message, &exception, get(&protocol.app_transport, py))
+}
+
+/// The transport below has too much to send.
+pub(super) fn pause_writing(this: &PyProtocol<'_>) -> PyResult<()> {
+    let py = this.py();
+    let paused = &this.get().ssl_writing_paused;
+    if paused.get(py) {
+        return Err(pyo3::exceptions::PyAssertionError::new_err(()));
+    }
+    paused.set(py, true);
+    Ok(())
+}
+
+/// The transport below has sent most of it.
+pub(super) fn resume_writing(this: &PyProtocol<'_>) -> PyResult<()> {
+    let py = this.py();
+    let paused = &this.get().ssl_writing_paused;
+    if !paused.get(py) {
+        return Err(pyo3::exceptions::PyAssertionError::new_err(()));
+    }
+    paused.set(py, false);
+    process_outgoing(this)
+}
+
+/// The marks for `high` and `low` as an application gives them, and the tuple `(low, high)` to
+/// answer with, where it gave any.
+pub(super) fn marks<'py>(
+    high: Option<&Bound<'py, PyAny>>,
+    low: Option<&Bound<'py, PyAny>>,
+    default: u64,
+    py: Python<'py>,
+) -> PyResult<(WaterMarks, Option<Bound<'py, PyAny>>)> {
+    if high.is_none() && low.is_none() {
+        return Ok((WaterMarks { high: default, low: default / 4 }, None));
+    }
+    let made = names::FLOW_CONTROL_DEFAULTS.get(py)?.call1((high, low, default / 1024))?;
+    let (high, low): (Bound<'py, PyAny>, Bound<'py, PyAny>) = made.extract()?;
+    let marks = WaterMarks { high: at_least(&high)?, low: at_most(&low)? };
+    Ok((marks, Some(PyTuple::new(py, [low, high])?.into_any())))
+}
+
+/// The least number of bytes that is not below a mark.
+fn at_least(mark: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match mark.extract::<u64>() {
+        Ok(mark) => Ok(mark),
+        Err(_) => Ok(mark.extract::<f64>().map_or(u64::MAX, |mark| mark.ceil() as u64)),
+    }
+}
+
+/// The greatest number of bytes that is not above a mark.
+fn at_most(mark: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match mark.extract::<u64>() {
+        Ok(mark) => Ok(mark),
+        Err(_) => Ok(mark.extract::<f64>().map_or(u64::MAX, |mark| mark.floor() as u64)),
+    }
+}

@@ -1,0 +1,45 @@
+"""TLS as a protocol on one transport and a transport for another protocol; both are native."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import constants
+from asyncio.sslproto import (
+    AppProtocolState,
+    SSLProtocolState,
+    _create_transport_context,
+    add_flowcontrol_defaults,
+)
+
+from . import _batonloop
+
+__all__ = (
+    "AppProtocolState",
+    "SSLProtocol",
+    "SSLProtocolState",
+    "_SSLProtocolTransport",
+    "_create_transport_context",
+    "add_flowcontrol_defaults",
+)
+
+
+class _SSLProtocolTransport(_batonloop._SSLProtocolTransport):
+    """The transport that the application writes to; what is written is encrypted and sent.
+
+    An asyncio.Transport, with asyncio's methods and attributes. `writelines()` encrypts all
+    pieces as one, so that small ones do not become a record each.
+    """
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+
+
+class SSLProtocol(_batonloop.SSLProtocol, asyncio.BufferedProtocol):  # type: ignore[misc]
+    """TLS on the user's own ssl.SSLContext, between any transport and a protocol.
+
+    It behaves as asyncio's of the running Python. What differs: data that waits for the end of a
+    handshake is copied, so that its buffer may be changed; and data that came in before an error
+    is handed on before the error is reported.
+    """
+
+    max_size = 256 * 1024
