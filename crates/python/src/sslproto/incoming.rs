@@ -12,7 +12,7 @@ use crate::names;
 /// How large the buffer is that transports read into, unless they have their own.
 const MAX_SIZE: usize = 256 * 1024;
 /// How much may wait to be decrypted before the transport below is asked to pause.
-pub(super) const HIGH_WATER: u64 = 512 * 1024;
+pub(super) const HIGH_WATER: u64 = 256 * 1024;
 
 /// What a transport below reads into. It is the protocol's own: nobody knows for how long the
 /// transport keeps it.
