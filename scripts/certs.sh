@@ -48,7 +48,8 @@ new_key ca "batonloop test authority"
 openssl ca -config ca.conf -batch -notext -selfsign -extensions authority \
     -keyfile ca.key -in ca.csr -out ca.crt 2> /dev/null
 cp ca.crt "$certs/ca.pem"
-for entry in "localhost DNS:localhost,IP:127.0.0.1" "other DNS:other.test" "client email:client@test"; do
+for entry in "localhost DNS:localhost,IP:127.0.0.1" "other DNS:other.test" \
+    "client email:client@test"; do
     name=${entry%% *}
     new_key "$name" "$name" "subjectAltName=${entry#* }"
     openssl ca -config ca.conf -batch -notext -keyfile ca.key -cert ca.crt \

@@ -34,7 +34,7 @@ class _SSLProtocolTransport(_batonloop._SSLProtocolTransport):
     _sendfile_compatible = constants._SendfileMode.FALLBACK
 
 
-class SSLProtocol(_batonloop.SSLProtocol, asyncio.BufferedProtocol):  # type: ignore[misc]
+class SSLProtocol(_batonloop.SSLProtocol, asyncio.BufferedProtocol):
     """TLS on the user's own ssl.SSLContext, between any transport and a protocol.
 
     It behaves as asyncio's of the running Python. What differs: data that waits for the end of a

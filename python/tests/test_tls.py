@@ -146,9 +146,7 @@ SIZES = [1, 100, 16_384, 100_000, 1 << 20]
 
 @pytest.mark.parametrize("factory", [Echo, BufferedEcho])
 @pytest.mark.parametrize("size", SIZES)
-def test_an_echo_is_the_same(
-    tls: Tls, tls_loop: Any, factory: type[Echo], size: int
-) -> None:
+def test_an_echo_is_the_same(tls: Tls, tls_loop: Any, factory: type[Echo], size: int) -> None:
     data = pattern(size)
 
     async def main() -> None:
@@ -160,9 +158,7 @@ def test_an_echo_is_the_same(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factory", [Echo, BufferedEcho])
-def test_an_echo_of_64_mebibytes_is_the_same(
-    tls: Tls, tls_loop: Any, factory: type[Echo]
-) -> None:
+def test_an_echo_of_64_mebibytes_is_the_same(tls: Tls, tls_loop: Any, factory: type[Echo]) -> None:
     data = pattern(64 << 20)
 
     async def main() -> None:
@@ -380,9 +376,7 @@ def test_no_version_in_common(tls: Tls, tls_loop: Any) -> None:
 
 
 @pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
-def test_start_tls_on_both_sides(
-    tls: Tls, tls_loop: Any, factory: type[Recorder]
-) -> None:
+def test_start_tls_on_both_sides(tls: Tls, tls_loop: Any, factory: type[Recorder]) -> None:
     loop = tls_loop
     server, client = factory(), factory()
 

@@ -80,8 +80,8 @@
 //!
 //! The modules stand from the ground up; each imports only from those above it. First the loop:
 //! [`instant`], [`handle`], [`ready`], [`scheduled`], [`watched`], [`agenda`]. Then what runs on
-//! it: [`coroutine`], [`future`], [`task`], [`sslproto`]. Last the words in which all of it tells its story:
-//! [`trace`].
+//! it: [`coroutine`], [`future`], [`task`]. Then what it talks to: [`sslproto`]. Last the words in
+//! which all of it tells its story: [`trace`].
 
 #![forbid(unsafe_code)]
 

@@ -4,12 +4,16 @@
 //! callbacks, certificates and exceptions are Python's. Only what happens for every record, to
 //! read, to write and to move bytes in and out, is done here, on the very `SSL*` that the Python
 //! object holds. Whatever ends otherwise than well or with a wish for more bytes is answered with
-//! [`Unclear`](End::Unclear): the caller then asks the method, which finds OpenSSL's queue of errors
-//! as it was and raises what it always raises.
+//! [`Unclear`](End::Unclear): the caller then asks the method, which finds OpenSSL's queue of
+//! errors as it was and raises what it always raises.
 //!
 //! Where the pointers stand in the Python objects is private to CPython, so it is not believed:
-//! [`Library::find`] makes a connection and compares what stands there with what OpenSSL says of it.
-//! The functions are those of the library that `_ssl` has loaded, never of another one.
+//! [`Library::find`] makes a connection and compares what stands there with what OpenSSL says of
+//! it. The functions are those of the library that `_ssl` has loaded, never of another one.
+//!
+//! OpenSSL may call back into Python from inside a read or a write (a log of keys, a message of a
+//! renegotiation). So no call holds a borrow of ours, and a call that comes back to the same
+//! connection finds it busy and goes the way of the method.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -34,6 +38,7 @@ const SMALL: usize = 8 * 1024;
 /// The most bytes in a record.
 const RECORD: usize = 16 * 1024;
 
+// Linux's numbers. On a system with others `dlopen` fails or finds nothing, and the methods serve.
 const RTLD_NOW: c_int = 2;
 const RTLD_NOLOAD: c_int = 4;
 const SSL_ERROR_WANT_READ: c_int = 2;
@@ -47,15 +52,12 @@ unsafe extern "C" {
     fn _PyBytes_Resize(object: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
 }
 
-/// Whether the `dlopen` flags above are this system's.
-const IS_KNOWN_SYSTEM: bool = cfg!(target_os = "linux");
-
 /// Declares the functions that are looked up, under the names OpenSSL gives them.
 macro_rules! library {
-    ($($(#[$doc:meta])* $field:ident = $symbol:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
+    ($($field:ident = $symbol:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
         /// Functions of the OpenSSL that `_ssl` has loaded, and the classes of `_ssl`.
         pub struct Library {
-            $($(#[$doc])* $field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
+            $($field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
             socket_class: Py<PyAny>,
             bio_class: Py<PyAny>,
         }
@@ -113,9 +115,6 @@ impl Library {
     }
 
     fn probe(py: Python<'_>) -> PyResult<Option<Self>> {
-        if !IS_KNOWN_SYSTEM {
-            return Ok(None);
-        }
         let module = py.import("_ssl")?;
         let file = CString::new(module.getattr("__file__")?.extract::<String>()?)?;
         let socket_class = module.getattr("_SSLSocket")?.unbind();
@@ -231,12 +230,15 @@ impl Default for Connection {
     }
 }
 
-/// Marks a connection as busy, for as long as it lives.
-struct Busy<'a, 'py>(&'a Connection, Python<'py>, #[allow(dead_code)] Bound<'py, PyAny>);
+/// Marks a connection as busy and keeps its socket, for as long as it lives.
+struct Busy<'a, 'py> {
+    connection: &'a Connection,
+    socket: Bound<'py, PyAny>,
+}
 
 impl Drop for Busy<'_, '_> {
     fn drop(&mut self) {
-        self.0.is_busy.set(self.1, false);
+        self.connection.is_busy.set(self.socket.py(), false);
     }
 }
 
@@ -246,7 +248,8 @@ impl Connection {
         Self { socket: GilSlot::new(), pointers: GilCell::new(None), is_busy: GilCell::new(false) }
     }
 
-    /// Takes the pointers out of an `_ssl._SSLSocket` and its two `ssl.MemoryBIO`s. Whether it could.
+    /// Takes the pointers out of an `_ssl._SSLSocket` and its two `ssl.MemoryBIO`s. Whether it
+    /// could.
     pub fn open(
         &self,
         socket: &Bound<'_, PyAny>,
@@ -307,7 +310,7 @@ impl Connection {
         let pointers = self.pointers.get(py)?;
         let socket = self.socket.slot(py).get(py)?;
         self.is_busy.set(py, true);
-        Some((pointers, Busy(self, py, socket)))
+        Some((pointers, Busy { connection: self, socket }))
     }
 
     /// How many bytes have come in and were not looked at.

@@ -27,7 +27,7 @@ mod below;
 mod class;
 mod engine;
 mod handshake;
-mod incoming;
+pub(crate) mod incoming;
 mod outgoing;
 mod transport;
 

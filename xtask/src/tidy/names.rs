@@ -5,6 +5,7 @@ use super::source::Source;
 
 /// asyncio's own words win over the rule.
 const ASYNCIOS: &[&str] = &[
+    "get_buffer",
     "get_context",
     "get_coro",
     "get_debug",
@@ -14,9 +15,14 @@ const ASYNCIOS: &[&str] = &[
     "get_extra_info",
     "get_loop",
     "get_name",
+    "get_protocol",
+    "get_read_buffer_limits",
+    "get_read_buffer_size",
     "get_running_loop",
     "get_stack",
     "get_task_factory",
+    "get_write_buffer_limits",
+    "get_write_buffer_size",
 ];
 /// A name that says nothing gathers everything.
 const EMPTY_MODULES: &[&str] = &["common", "helpers", "misc", "util", "utils"];

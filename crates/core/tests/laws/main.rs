@@ -12,5 +12,6 @@ mod timers;
 mod watched;
 mod cancellation;
 mod futures;
+mod sslproto;
 mod simulation;
 mod words;

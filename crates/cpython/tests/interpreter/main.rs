@@ -18,3 +18,5 @@ mod method;
 mod builder;
 mod verify;
 mod patch;
+mod buffer;
+mod openssl;

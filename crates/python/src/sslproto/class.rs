@@ -1,4 +1,9 @@
 //! SSLProtocol as Python sees it: what transports call, and the attributes that libraries read.
+//!
+//! asyncio's class keeps everything in its dict, and libraries have learnt to look there: some read
+//! `_app_transport` or `_extra`, CPython's tests put objects of their own into `_sslobj` and
+//! `_outgoing`. All these names are properties here; those that somebody has a reason to set can
+//! be set. `_write_backlog` is a copy.
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -19,7 +24,7 @@ use super::{
 };
 use crate::names::{self, none};
 
-/// A timeout as it was given, or asyncio's default.
+/// A timeout as it was given, any number of Python's, or asyncio's default.
 fn timeout<'py>(
     given: Option<Bound<'py, PyAny>>,
     name: &str,
@@ -185,6 +190,7 @@ impl SSLProtocol {
 
     // What asyncio and libraries call by their private names.
 
+    /// Put another protocol above.
     fn _set_app_protocol<'py>(
         this: &Bound<'py, Self>,
         app_protocol: &Bound<'py, PyAny>,
@@ -192,10 +198,12 @@ impl SSLProtocol {
         set_app_protocol(this, app_protocol)
     }
 
+    /// Return the transport above, made when it is first asked for.
     fn _get_app_transport<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         app_transport(this)
     }
 
+    /// Return what is known of the connection under this name.
     #[pyo3(signature = (name, default=None))]
     fn _get_extra_info<'py>(
         this: &Bound<'py, Self>,
@@ -205,44 +213,54 @@ impl SSLProtocol {
         extra_info(this, name, default)
     }
 
+    /// Begin to close the connection, unless that has begun.
     fn _start_shutdown(this: &Bound<'_, Self>) -> PyResult<()> {
         handshake::start_shutdown(this)
     }
 
+    /// Tear the connection down at once, for this reason or none.
     #[pyo3(signature = (exc=None))]
     fn _abort(&self, exc: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
         handshake::abort(self, exc, py)
     }
 
+    /// Tear the connection down, and report it unless it is an OSError.
     #[pyo3(signature = (exc, message="Fatal error on transport"))]
     fn _fatal_error(this: &Bound<'_, Self>, exc: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
         fatal_error(this, exc, message)
     }
 
+    /// Abort the connection if the handshake is still going on.
     fn _check_handshake_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
         handshake::check_handshake_timeout(this)
     }
 
+    /// Abort the connection if the shutdown is still going on.
     fn _check_shutdown_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
         handshake::check_shutdown_timeout(this)
     }
 
+    /// Decrypt what has come in and hand it on.
     fn _do_read(this: &Bound<'_, Self>) -> PyResult<()> {
         incoming::do_read(this)
     }
 
+    /// Go on after resume_reading(), in the next turn.
     fn _resume(this: &Bound<'_, Self>) -> PyResult<()> {
         incoming::resume(this)
     }
 
+    /// Hand nothing on until _resume_reading().
     fn _pause_reading(&self, py: Python<'_>) {
         incoming::pause_reading(self, py);
     }
 
+    /// Hand on again, from the next turn on.
     fn _resume_reading(this: &Bound<'_, Self>) -> PyResult<()> {
         incoming::resume_reading(this)
     }
 
+    /// Encrypt pieces of data as one, and send it.
     fn _write_appdata<'py>(
         this: &Bound<'py, Self>,
         list_of_data: &Bound<'py, PyAny>,
@@ -250,14 +268,17 @@ impl SSLProtocol {
         outgoing::write_lines(this, list_of_data)
     }
 
+    /// Return how many bytes wait to be sent.
     fn _get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
         outgoing::write_buffer_size(self, py)
     }
 
+    /// Return how many encrypted bytes wait.
     fn _get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
         incoming::read_buffer_size(self, py)
     }
 
+    /// Return whether the transport below is closing.
     fn _is_transport_closing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.transport.slot(py).get(py) {
             Some(transport) => transport.call_method0(intern!(py, "is_closing")),
@@ -476,6 +497,6 @@ pub(crate) fn add_hot_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
 }
 
 const GET_BUFFER: &CStr = c"\
-    get_buffer(sizehint)\n\nReturn a memoryview for the transport below to read into.";
+    get_buffer(sizehint, /)\n\nReturn a memoryview for the transport below to read into.";
 const BUFFER_UPDATED: &CStr = c"\
-    buffer_updated(nbytes)\n\nThe transport below has put this many bytes into the buffer.";
+    buffer_updated(nbytes, /)\n\nThe transport below has put this many bytes into the buffer.";

@@ -1,8 +1,8 @@
-//! How bytes get through OpenSSL: the `ssl.SSLObject` of a connection with its two `ssl.MemoryBIO`s.
+//! How bytes get through OpenSSL: the `ssl.SSLObject` of a connection and its two `MemoryBIO`s.
 //!
 //! There are three ways, chosen by what stands in `_sslobj`, `_incoming` and `_outgoing`:
 //!
-//! - *any object*: exactly the calls that asyncio makes, for whoever put something of his own there;
+//! - *any object*: just the calls that asyncio makes, for whoever put something of his own there;
 //! - *methods*: the objects are Python's own. The method under `SSLObject.read` is called, without
 //!   its Python frame, and not once more only to hear that there is no more;
 //! - *direct*: the handshake is done and the layout is known. No Python at all, see
@@ -22,6 +22,9 @@ use crate::names;
 const MAX_SIZE: usize = 256 * 1024;
 /// The most that one read of `_ssl` gives, the contents of a record.
 const RECORD: usize = 16 * 1024;
+
+/// What is longer is encrypted by the method: it lets other threads run meanwhile.
+const LONG: usize = 256 * 1024;
 
 /// Whether connections made from now on may use the direct way.
 static MAY_BE_DIRECT: GilCell<bool> = GilCell::new(true);
@@ -279,7 +282,7 @@ impl Engine {
         start: usize,
     ) -> PyResult<Option<usize>> {
         let py = data.py();
-        if self.direct.is_open(py) {
+        if self.direct.is_open(py) && view.len() - start <= LONG {
             match self.direct.write(view, start, py) {
                 Ok(count) => return Ok(Some(count)),
                 Err(End::Again) => return Ok(None),

@@ -1,4 +1,13 @@
 //! The beginning and the end: connection, handshake, end of file, shutdown, loss.
+//!
+//! Each function is one method of asyncio's class, and calls the others where that does: what an
+//! application sees from inside a callback, and what it may do there, then is the same. The
+//! handshake and the goodbye are always done by the public methods of what stands in `_sslobj`.
+//!
+//! Two things differ between Pythons. Up to 3.12 an abort calls the `abort()` of the transport
+//! below, later its `_force_close()`, which can pass on a reason; and from 3.14 on a transport is
+//! closing when the one below is. Both came in the middle of a version, so asyncio's own class is
+//! asked, not the number of the version.
 
 use batonloop_core::{AppState, SSLState};
 use batonloop_cpython::coroutine;
@@ -22,6 +31,7 @@ pub(super) fn connection_made<'py>(
     start_handshake(this)
 }
 
+/// Sets the timer and makes the first step, which on a client's side writes.
 fn start_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
@@ -76,6 +86,9 @@ pub(super) fn do_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     }
 }
 
+/// The handshake has ended. The timer goes first: whatever happens now is no longer its concern.
+/// The application hears of the connection before whoever waits for it, and what came in with the
+/// end of the handshake is read last.
 fn on_handshake_complete(this: &PyProtocol<'_>, done: PyResult<()>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
@@ -110,6 +123,7 @@ fn on_handshake_complete(this: &PyProtocol<'_>, done: PyResult<()>) -> PyResult<
     do_read(this)
 }
 
+/// The transport below is told first, so that it is on its way out when the waiter wakes.
 #[cold]
 fn on_handshake_failed(this: &PyProtocol<'_>, error: PyErr) -> PyResult<()> {
     let py = this.py();
@@ -134,7 +148,8 @@ fn cancel(handle: &batonloop_cpython::cell::GilSlot, py: Python<'_>) -> PyResult
     Ok(())
 }
 
-/// The connection below is lost.
+/// The connection below is lost. During the handshake only the waiter hears of it: the application
+/// does not know of the connection yet. All that could hold the application alive is let go.
 pub(super) fn connection_lost<'py>(
     this: &PyProtocol<'py>,
     exception: &Bound<'py, PyAny>,
@@ -183,6 +198,8 @@ pub(super) fn eof_received(this: &PyProtocol<'_>) -> PyResult<bool> {
     }
 }
 
+/// What an end of file means depends on how far the connection is; asyncio takes one without a
+/// goodbye for a goodbye.
 fn on_eof(this: &PyProtocol<'_>) -> PyResult<bool> {
     let py = this.py();
     let protocol = this.get();
@@ -272,6 +289,8 @@ pub(super) fn do_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
     }
 }
 
+/// Both have said goodbye, or it failed. The transport below is closed in the next turn, after what
+/// the application may still do in this one.
 fn on_shutdown_complete(this: &PyProtocol<'_>, error: Option<PyErr>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();

@@ -2,10 +2,14 @@
 //!
 //! It holds its protocol and whether it was closed; every question goes to the protocol. A second
 //! `close()` lets go of the protocol, as in asyncio, and whoever asks then hears of None.
+//!
+//! The type is made on `asyncio.transports._FlowControlMixin`, so that it is an `asyncio.Transport`
+//! to whoever looks; of the slots of that class only `_loop` is used, as in asyncio. The Python
+//! class that derives from it gives it a dict and weak references.
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{Fields, SSLTransport};
-use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
+use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
 use batonloop_cpython::verify;
 use pyo3::exceptions::{
     PyAttributeError, PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError,
@@ -38,6 +42,17 @@ fn no_protocol(attribute: &str) -> PyErr {
     PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
 }
 
+/// The only argument of a method, which may be given by name, as methods in Python take it.
+#[inline]
+fn only<'a, 'py>(method: &str, name: &str, args: Args<'a, 'py>) -> PyResult<&'a Bound<'py, PyAny>> {
+    if let ([argument], false) = (args.positional(), args.has_keywords()) {
+        return Ok(argument);
+    }
+    let [argument] = args.parse(method, [name], 1)?;
+    argument.ok_or_else(|| missing(method, name, 1))
+}
+
+/// `__init__(loop, ssl_protocol)`.
 fn init(
     this: &PyTransport<'_>,
     args: &Bound<'_, PyTuple>,
@@ -71,23 +86,22 @@ fn get_extra_info<'py>(
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let [name, default] = args.parse("get_extra_info", ["name", "default"], 2)?;
-    let name =
-        name.ok_or_else(|| batonloop_cpython::method::missing("get_extra_info", "name", 1))?;
+    let name = name.ok_or_else(|| missing("get_extra_info", "name", 1))?;
     extra_info(&protocol_of(this, "_get_extra_info")?, name, default)
 }
 
-fn set_protocol<'py>(
-    this: &PyTransport<'py>,
-    protocol: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn set_protocol<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let protocol = only("set_protocol", "protocol", args)?;
     set_app_protocol(&protocol_of(this, "_set_app_protocol")?, protocol)?;
     Ok(none(this.py()))
 }
 
+/// None once the connection is lost.
 fn get_protocol<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(get(&protocol_of(this, "_app_protocol")?.get().app_protocol, this.py()))
 }
 
+/// Closed, or about to be. From 3.14 on that includes a transport below that is.
 fn is_closing<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     if !this.fields().is_open() {
@@ -102,6 +116,7 @@ fn is_closing<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(boolean(py, false))
 }
 
+/// The first call begins the shutdown, the second lets go of the protocol.
 fn close<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let fields = this.fields();
@@ -153,6 +168,7 @@ fn limits<'a, 'py>(
     Ok(given.map(|limit| limit.filter(|limit| !limit.is_none())))
 }
 
+/// The new limits count at once.
 fn set_write_buffer_limits<'py>(
     this: &PyTransport<'py>,
     args: Args<'_, 'py>,
@@ -166,6 +182,7 @@ fn set_write_buffer_limits<'py>(
     Ok(none(py))
 }
 
+/// The new limits count at once.
 fn set_read_buffer_limits<'py>(
     this: &PyTransport<'py>,
     args: Args<'_, 'py>,
@@ -232,19 +249,19 @@ fn not_bytes(data: &Bound<'_, PyAny>) -> PyErr {
     ))
 }
 
-fn write<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn write<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let data = only("write", "data", args)?;
     write_data(this, data)?;
     Ok(none(this.py()))
 }
 
-fn writelines<'py>(
-    this: &PyTransport<'py>,
-    list: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn writelines<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let list = only("writelines", "list_of_data", args)?;
     outgoing::write_lines(&protocol_of(this, "_write_appdata")?, list)?;
     Ok(none(this.py()))
 }
 
+/// TLS cannot close one half, says asyncio.
 fn write_eof<'py>(_: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     Err(PyNotImplementedError::new_err(()))
 }
@@ -254,37 +271,46 @@ fn can_write_eof<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 fn abort<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
-    force_close(this, &none(this.py()))
+    tear_down(this, None)
 }
 
-fn force_close<'py>(
+fn tear_down<'py>(
     this: &PyTransport<'py>,
-    exception: &Bound<'py, PyAny>,
+    exception: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     this.fields().set_open(false);
     if let Some(object) = this.fields().ssl_protocol.get(py)
         && let Some(protocol) = SSLProtocol::cast(&object)
     {
-        handshake::abort(protocol.get(), Some(exception), py)?;
+        handshake::abort(protocol.get(), exception, py)?;
     }
     Ok(none(py))
 }
 
+/// Closes at once. Before 3.13 asyncio's own takes no reason and fails.
+fn force_close<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    tear_down(this, Some(only("_force_close", "exc", args)?))
+}
+
+/// For CPython's tests, which want to see data wait.
 fn append_write_backlog<'py>(
     this: &PyTransport<'py>,
-    data: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let data = only("_test__append_write_backlog", "data", args)?;
     let data = data.cast::<PyBytes>()?.clone();
     outgoing::append(protocol_of(this, "_write_backlog")?.get(), data);
     Ok(none(this.py()))
 }
 
+/// `_protocol_paused`, which the fallback of `sendfile()` reads.
 fn protocol_paused<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     Ok(boolean(py, protocol_of(this, "_app_writing_paused")?.get().app_writing_paused.get(py)))
 }
 
+/// `_ssl_protocol`, which libraries read.
 fn ssl_protocol<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     Ok(this.fields().ssl_protocol.get(py).unwrap_or_else(|| none(py)))
@@ -336,20 +362,20 @@ fn questions() -> Vec<Method<SSLTransport>> {
 /// The methods that act.
 fn actions() -> Vec<Method<SSLTransport>> {
     vec![
-        Method::one_arg(c"write", WRITE, write),
-        Method::one_arg(c"writelines", WRITELINES, writelines),
-        Method::one_arg(c"set_protocol", SET_PROTOCOL, set_protocol),
+        Method::args(c"write", WRITE, write),
+        Method::args(c"writelines", WRITELINES, writelines),
+        Method::args(c"set_protocol", SET_PROTOCOL, set_protocol),
         Method::no_args(c"close", CLOSE, close),
         Method::no_args(c"abort", ABORT, abort),
         Method::no_args(c"pause_reading", PAUSE_READING, pause_reading),
         Method::no_args(c"resume_reading", RESUME_READING, resume_reading),
         Method::no_args(c"write_eof", c"Raise NotImplementedError.", write_eof),
-        Method::one_arg(
+        Method::args(
             c"_force_close",
             c"_force_close(exc)\n\nClose at once, for this reason.",
             force_close,
         ),
-        Method::one_arg(
+        Method::args(
             c"_test__append_write_backlog",
             c"_test__append_write_backlog(data)\n\nFor tests: let data wait to be written.",
             append_write_backlog,
