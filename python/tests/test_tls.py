@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
+import resource
 import select
 import socket
 import ssl
@@ -18,6 +20,7 @@ from tls_tools import (
     BufferedRecorder,
     Recorder,
     Tls,
+    Wire,
     client_context,
     everywhere,
     of_version,
@@ -626,3 +629,73 @@ def no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
     assert threading.active_count() <= before
+
+
+# --- The ways to OpenSSL ------------------------------------------------------
+
+TELL_THE_WAY = """
+from batonloop import _batonloop
+print(_batonloop._ssl_way())
+"""
+
+
+def test_the_environment_chooses_the_way(tls: Tls, run_program: Callable[..., Any]) -> None:
+    if tls.way != "direct":
+        pytest.skip("nothing to choose")
+    for value, expected in (("", "direct"), ("direct", "direct"), ("methods", "methods")):
+        done = run_program(TELL_THE_WAY, env={"BATONLOOP_SSL": value})
+        assert (done.out, done.err) == (f"{expected}\n", "")
+    done = run_program(TELL_THE_WAY, env={"BATONLOOP_SSL": "carrier pigeon"})
+    assert done.status != 0
+    assert "BATONLOOP_SSL is \"carrier pigeon\"; set it to 'direct', to 'methods'" in done.err
+
+
+def test_the_way_is_gone_when_it_should(tls: Tls, tls_loop: Any) -> None:
+    if not tls.world.is_ours:
+        pytest.skip("asyncio has one way")
+    with pytest.raises(ValueError, match="way must be 'direct' or 'methods', not \"pigeon\""):
+        from batonloop import _batonloop
+
+        _batonloop._set_ssl_way("pigeon")
+    server, client = Recorder(), Recorder()
+    talkative = server_context()
+    messages: list[Any] = []
+    talkative._msg_callback = lambda *args: messages.append(args)  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        for context, is_direct in ((server_context(), True), (talkative, False)):
+            server.story.clear()
+            client.story.clear()
+            async with serving(lambda: server, context) as port:
+                transport, _ = await connect(port, lambda: client, client_context())
+                await until(lambda: server.story != [])
+                protocol = server.transport._ssl_protocol
+                assert protocol._is_direct == (is_direct and tls.way == "direct")
+                await goodbye(transport, client.story, server.story)
+
+    run(tls_loop, main())
+    assert messages != []
+
+
+@pytest.mark.slow
+def test_connections_leave_no_memory_behind(tls: Tls, tls_loop: Any) -> None:
+    server_side, client_side = server_context(), client_context()
+
+    def resident() -> int:
+        gc.collect()
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+
+    def some(count: int) -> int:
+        for _ in range(count):
+            wire = Wire(tls, tls_loop, context=server_side, peer_context=client_side)
+            wire.shake_hands()
+            wire.deliver(wire.peer_writes(bytes(20_000)))
+            wire.protocol.transport.write(bytes(20_000))
+            wire.peer_reads()
+            wire.lose()
+        return resident()
+
+    before = some(100)
+    # One that leaked its buffer would add 30 MB, one that leaked its OpenSSL objects over 5.
+    assert some(100) - before < 2_500_000 or some(100) - before < 2_500_000

@@ -48,6 +48,11 @@ fn start_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let timeout = get(&protocol.handshake_timeout, py);
     let handle = event_loop.call_method1(intern!(py, "call_later"), (timeout, check))?;
     protocol.handshake_timeout_handle.slot(py).set(handle);
+    let speaks_second = get(&protocol.server_side, py).is_truthy()?;
+    if speaks_second && protocol.engine.is_genuine(py) && protocol.engine.pending_in(py)? == 0 {
+        // OpenSSL would only say, by an exception, that it wants to hear something.
+        return process_outgoing(this);
+    }
     do_handshake(this)
 }
 

@@ -15,7 +15,7 @@ const MAX_SIZE: usize = 256 * 1024;
 pub(super) const HIGH_WATER: u64 = 256 * 1024;
 
 /// What a transport below reads into. It is the protocol's own: nobody knows for how long the
-/// transport keeps it.
+/// transport keeps it. A smaller one at first would cut data in other places than asyncio does.
 pub(super) fn get_buffer<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let protocol = this.get();

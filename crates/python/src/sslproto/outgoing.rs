@@ -89,14 +89,15 @@ fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<
     }
     let mut start = 0;
     while start < view.len() {
-        match protocol.engine.write(data, &view, start)? {
-            Some(count) => start += count,
-            None => {
-                // The application may change its buffer before this can be encrypted.
-                append(protocol, view.copy_from(start)?);
-                break;
-            }
+        let written = protocol.engine.write(data, &view, start);
+        if let Ok(Some(count)) = written {
+            start += count;
+            continue;
         }
+        // The application may change its buffer before this can be encrypted.
+        append(protocol, view.copy_from(start)?);
+        written?;
+        break;
     }
     drop(view);
     process_outgoing(this)
