@@ -16,6 +16,7 @@ from conftest import Log
 from tls_tools import (
     CERTS,
     BufferedRecorder,
+    OpenSSL,
     Recorder,
     Tls,
     Wire,
@@ -545,6 +546,102 @@ def test_a_server_may_ask_for_a_certificate_later(tls: Tls, tls_loop: Any) -> No
     assert wire.story == ["made", b"me"]
     assert sslobj.getpeercert()["subject"] == ((("commonName", "client"),),)
     wire.lose()
+
+
+def test_keys_may_be_updated_by_both_sides(tls: Tls, tls_loop: Any) -> None:
+    openssl = OpenSSL()
+    wire = Wire(
+        tls, tls_loop, context=of_version(server_context(), ssl.TLSVersion.TLSv1_3)
+    ).shake_hands()
+    for sslobj in (wire.peer, wire.ssl._sslobj) * 2:
+        openssl.update_keys(sslobj)
+        wire.story.clear()
+        wire.deliver(wire.peer_writes(b"from the peer"))
+        wire.protocol.transport.write(b"from us")
+        assert wire.story == [b"from the peer"]
+        assert wire.peer_reads() == b"from us"
+    wire.lose()
+
+
+def renegotiable() -> ssl.SSLContext:
+    """A server's context that lets clients begin a handshake anew."""
+    context = of_version(server_context(), ssl.TLSVersion.TLSv1_2)
+    context.options &= ~ssl.OP_NO_RENEGOTIATION
+    context.options |= 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION, which has no name in Python.
+    return context
+
+
+def renegotiate(wire: Wire) -> None:
+    """The peer shakes hands again, to the end."""
+    OpenSSL().renegotiate(wire.peer)
+    for _ in range(4):
+        wire.to_peer()
+        try:
+            wire.peer.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        wire.deliver(wire.from_peer())
+
+
+def test_a_handshake_may_begin_anew(tls: Tls, tls_loop: Any) -> None:
+    wire = Wire(tls, tls_loop, context=renegotiable()).shake_hands()
+    renegotiate(wire)
+    wire.protocol.transport.write(b"after it")
+    assert wire.peer_reads() == b"after it"
+    wire.deliver(wire.peer_writes(b"so it is"))
+    assert wire.story == ["made", b"so it is"]
+    assert wire.below.calls == []
+    wire.lose()
+
+
+def test_a_handshake_that_may_not_begin_anew(tls: Tls, tls_loop: Any) -> None:
+    context = of_version(server_context(), ssl.TLSVersion.TLSv1_2)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    wire = Wire(tls, tls_loop, context=context).shake_hands()
+    with pytest.raises(ssl.SSLError) as raised:
+        renegotiate(wire)
+    assert raised.value.reason == "NO_RENEGOTIATION"
+    wire.lose()
+
+
+@pytest.mark.parametrize("act", ["write", "read", "close", "abort", "lose", "swap"])
+def test_python_that_openssl_calls_in_the_middle_of_a_read(
+    tls: Tls, tls_loop: Any, reports: list[dict[str, Any]], act: str
+) -> None:
+    # The name of the server is asked for in every handshake, here from inside our read.
+    said: list[str] = []
+
+    def interfere(sslobj: Any, name: str | None, context: ssl.SSLContext) -> None:
+        if not wire.waiter.done():
+            return
+        said.append(act)
+        match act:
+            case "write":
+                wire.protocol.transport.write(b"from inside")
+            case "read":
+                wire.ssl._do_read()
+            case "close":
+                wire.protocol.transport.close()
+            case "abort":
+                wire.protocol.transport.abort()
+            case "lose":
+                wire.ssl.connection_lost(None)
+            case "swap":
+                wire.ssl._sslobj = object()
+
+    context = renegotiable()
+    context.sni_callback = interfere
+    wire = Wire(tls, tls_loop, context=context)
+    wire.shake_hands()
+    try:
+        renegotiate(wire)
+    except (ssl.SSLError, RuntimeError, AttributeError):
+        pass
+    assert said == [act]
+    context.sni_callback = None
+    wire.lose()
+    assert wire.story[0] == "made"
+    assert wire.story.count(("lost", None)) == 1
 
 
 # --- Buffered protocols -------------------------------------------------------

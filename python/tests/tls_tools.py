@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.sslproto
+import ctypes
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,3 +307,35 @@ class Wire:
         """The transport below is lost, as its loop says it, and the loop runs a turn."""
         self.ssl.connection_lost(exc)
         self.world.turn(self.loop)
+
+
+# --- What Python's ssl cannot do ----------------------------------------------
+
+
+class OpenSSL:
+    """Functions of OpenSSL on the connection inside an `ssl.SSLObject`; skips where none is found.
+
+    The place of the pointer in the object is known for the Pythons that are tested here.
+    """
+
+    def __init__(self) -> None:
+        import _ssl
+
+        try:
+            self.library = ctypes.CDLL(_ssl.__file__)
+            self.library.SSL_key_update
+        except (AttributeError, OSError):
+            pytest.skip("the OpenSSL of this Python shows no functions")
+
+    def call(self, name: str, sslobj: ssl.SSLObject, *arguments: int) -> None:
+        socket = sslobj._sslobj  # type: ignore[attr-defined]
+        pointer = ctypes.c_void_p.from_address(id(socket) + 3 * ctypes.sizeof(ctypes.c_void_p))
+        assert getattr(self.library, name)(pointer, *arguments) == 1
+
+    def update_keys(self, sslobj: ssl.SSLObject) -> None:
+        """TLS 1.3: the next record comes with new keys, and asks for such."""
+        self.call("SSL_key_update", sslobj, 1)
+
+    def renegotiate(self, sslobj: ssl.SSLObject) -> None:
+        """TLS 1.2: a handshake begins anew, on a connection that is in use."""
+        self.call("SSL_renegotiate", sslobj)
