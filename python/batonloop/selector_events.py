@@ -16,13 +16,18 @@ import socket
 import sys
 import weakref
 from asyncio import base_events as _asyncio_base_events
-from asyncio import constants, sslproto, trsock
+from asyncio import constants, streams, trsock
 from asyncio import selector_events as _asyncio_selector_events
 from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
 
-from . import _batonloop
+from . import _batonloop, sslproto
 from .base_events import BaseEventLoop
+
+try:
+    import ssl
+except ImportError:  # pragma: no cover - a Python without OpenSSL
+    ssl = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +57,6 @@ _BORROWED: dict[type, tuple[str, ...]] = {
         "getnameinfo",
         "sendfile",
         "sock_sendfile",
-        "start_tls",
         "subprocess_exec",
         "subprocess_shell",
     ),
@@ -211,7 +215,63 @@ class BaseSelectorEventLoop(BaseEventLoop):
         _batonloop._SelectorSocketTransport(
             self, rawsock, ssl_protocol, None, extra, server, context
         )
-        return ssl_protocol._app_transport
+        return ssl_protocol._app_transport  # type: ignore[no-any-return]
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        """Put TLS on a connection; return the transport that `protocol` is to use from now on.
+
+        Raises TypeError for what is no context, and for a transport that cannot carry TLS, and
+        whatever becomes of the handshake.
+        """
+        if ssl is None:
+            raise RuntimeError("Python ssl module is not available")
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+            )
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        shaken: Any = self.create_future()
+        tls = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            shaken,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # Nothing must reach the new protocol before it knows its transport.
+        transport.pause_reading()
+        if server_side and isinstance(protocol, streams.StreamReaderProtocol):
+            # The client may have begun at once, and the reader may have it already.
+            reader = getattr(protocol, "_stream_reader", None)
+            if reader is not None and reader._buffer:
+                tls._incoming.write(reader._buffer)
+                reader._buffer.clear()
+        transport.set_protocol(tls)
+        made = self.call_soon(tls.connection_made, transport)
+        resumed = self.call_soon(transport.resume_reading)
+        try:
+            await shaken
+        except BaseException:
+            transport.close()
+            made.cancel()
+            resumed.cancel()
+            raise
+        return tls._app_transport  # type: ignore[no-any-return]
 
     def _start_serving(
         self,

@@ -22,6 +22,7 @@ use pyo3::{Bound, Py, PyErr, PyResult, Python, intern, pyclass};
 
 use crate::exceptions;
 use crate::names::{self, none};
+use crate::transports::{self, Above};
 
 mod below;
 mod class;
@@ -168,6 +169,21 @@ impl SSLProtocol {
     #[inline]
     pub(crate) fn cast<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
         PROTOCOL_CLASS.cast::<Self>(object)
+    }
+
+    /// Tells our transports how to hand bytes to a protocol of this class.
+    pub(crate) fn announce(py: Python<'_>) {
+        static ABOVE: Above = Above {
+            is: |protocol| {
+                let class = names::SSL_PROTOCOL.get(protocol.py())?;
+                Ok(protocol.get_type().is(class))
+            },
+            receive: |protocol, data| match SSLProtocol::cast(protocol) {
+                Some(this) => incoming::receive(this, data),
+                None => Ok(()),
+            },
+        };
+        transports::ABOVE.set(py, Some(&ABOVE));
     }
 
     /// The loop, which is there from `__init__` on.

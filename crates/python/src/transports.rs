@@ -13,6 +13,7 @@
 //! those very methods.
 
 use batonloop_core::Interest;
+use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::owners;
 use batonloop_cpython::kind::{Fields, Kind};
 use batonloop_cpython::layout::TransportFields;
@@ -58,6 +59,8 @@ const BUFFERED: u32 = 1 << 6;
 const HAS_PROTOCOL: u32 = 1 << 7;
 /// Everything runs in the one context that was given.
 const HAS_OWN_CONTEXT: u32 = 1 << 8;
+/// The protocol is ours and takes bytes as they come.
+const IS_DIRECT: u32 = 1 << 9;
 
 /// What the loop does with transports of one kind.
 struct Verbs {
@@ -73,6 +76,18 @@ struct Verbs {
 trait TransportKind: Kind<Fields = TransportFields> {
     const VERBS: &'static Verbs;
 }
+
+/// A protocol of ours that takes bytes as they come: TLS. It stands below in the order of modules,
+/// so it puts itself here.
+pub(crate) struct Above {
+    /// Whether a protocol is one, with nothing of it overridden.
+    pub(crate) is: fn(&Bound<'_, PyAny>) -> PyResult<bool>,
+    /// Hands bytes to it.
+    pub(crate) receive: fn(&Bound<'_, PyAny>, &[u8]) -> PyResult<()>,
+}
+
+/// See [`Above`].
+pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
 
 /// A transport of any kind.
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::write::is_momentary;
-use super::{BUFFERED, Transport};
+use super::{ABOVE, Above, BUFFERED, IS_DIRECT, Transport};
 use crate::exceptions;
 
 /// Nobody is given more than so many bytes at once.
@@ -35,6 +35,11 @@ impl<'py> Transport<'_, 'py> {
             return Ok(());
         }
         if self.fields.has(BUFFERED) {
+            if self.fields.has(IS_DIRECT)
+                && let Some(above) = ABOVE.get(self.py())
+            {
+                return self.read_directly(above);
+            }
             return self.read_into_buffer();
         }
         let py = self.py();
@@ -102,6 +107,27 @@ impl<'py> Transport<'_, 'py> {
                 received => Ok(received),
             }
         })
+    }
+
+    /// The same for a protocol of ours: it takes the bytes out of the hot buffer, which is its own
+    /// for as long, since what it does with them may run anything.
+    fn read_directly(self, above: &'static Above) -> PyResult<()> {
+        let py = self.py();
+        let mut hot = HOT.with(py, std::mem::take);
+        hot.resize(MAX_SIZE, 0);
+        let outcome = match socket::recv(self.fields.open_descriptor(py), &mut hot) {
+            Ok(0) => self.read_eof(),
+            Ok(count) => (above.receive)(&self.protocol(), &hot[..count]).or_else(|error| {
+                self.fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+            }),
+            Err(error) if is_momentary(&error) => Ok(()),
+            Err(error) => self.fatal_error(
+                exceptions::os_error(&error, py),
+                "Fatal read error on socket transport",
+            ),
+        };
+        HOT.with(py, |place| *place = hot);
+        outcome
     }
 
     /// The same for a protocol that lends its own memory.

@@ -13,8 +13,8 @@ use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple, PyTupleMe
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::{
-    BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, READING, Transport, TransportKind, Verbs, WRITING,
-    check_loop, class, describe, never_cancelled, read, report_callback, run_in,
+    ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, READING, Transport, TransportKind,
+    Verbs, WRITING, check_loop, class, describe, never_cancelled, read, report_callback, run_in,
 };
 use crate::exceptions;
 use crate::host::{EventLoop, Verb};
@@ -249,10 +249,21 @@ impl<'py> Transport<'_, 'py> {
         } else {
             self.fields.remove(BUFFERED);
         }
+        self.fields.remove(IS_DIRECT);
+        if let Some(above) = ABOVE.get(self.py())
+            && (above.is)(protocol)?
+        {
+            self.fields.add(IS_DIRECT);
+        }
         self.fields.add(HAS_PROTOCOL);
         self.fields.protocol.set(protocol.clone());
         Ok(())
     }
+}
+
+/// Writes without a call through Python.
+pub(crate) fn write<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+    Transport::of(this).write(data)
 }
 
 /// Makes the type.
