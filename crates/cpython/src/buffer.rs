@@ -59,6 +59,29 @@ impl<'py> View<'py> {
         self.len() == 0
     }
 
+    /// Shows the bytes to `leaf`, which must not call Python: that could change them.
+    pub fn show<R>(&self, leaf: impl FnOnce(&[u8]) -> R) -> R {
+        if self.is_empty() {
+            return leaf(&[]);
+        }
+        // SAFETY: the memory is held and so long, and the leaf lets nobody else write it.
+        leaf(unsafe { std::slice::from_raw_parts(self.at(0), self.len()) })
+    }
+
+    /// Lets `leaf`, which must not call Python, write the bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they were asked for to be read, and must not be changed.
+    pub fn fill<R>(&mut self, leaf: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(self.raw.readonly == 0, "these bytes must not be changed");
+        if self.is_empty() {
+            return leaf(&mut []);
+        }
+        // SAFETY: the memory is held for writing and so long; the leaf lets nobody else look.
+        leaf(unsafe { std::slice::from_raw_parts_mut(self.at(0), self.len()) })
+    }
+
     /// A copy of the bytes from `start` on.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Bytes objects that the kernel fills, and memory of other objects that is lent to it.
+//! Bytes objects that the kernel fills, and their memory, which serves again.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -189,83 +189,4 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
 
 unsafe extern "C" {
     fn _PyBytes_Resize(object: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
-}
-
-/// The memory of an object, lent by the buffer protocol until this is dropped.
-pub struct Lent<'py> {
-    view: Box<ffi::Py_buffer>,
-    py: Python<'py>,
-}
-
-impl<'py> Lent<'py> {
-    /// Borrows the memory of any object that has some, in one piece, for reading.
-    ///
-    /// # Errors
-    ///
-    /// TypeError for an object without memory to lend, BufferError if it lies in pieces.
-    pub fn for_reading(object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::new(object, ffi::PyBUF_SIMPLE)
-    }
-
-    /// Borrows it for writing.
-    ///
-    /// # Errors
-    ///
-    /// As for [`for_reading`](Self::for_reading), and BufferError for what must not be changed.
-    pub fn for_writing(object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::new(object, ffi::PyBUF_WRITABLE)
-    }
-
-    fn new(object: &Bound<'py, PyAny>, flags: i32) -> PyResult<Self> {
-        let mut view = Box::new(ffi::Py_buffer::new());
-        // SAFETY: the object is alive; the view has a place of its own that does not move.
-        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut *view, flags) } < 0 {
-            return Err(PyErr::fetch(object.py()));
-        }
-        Ok(Self { view, py: object.py() })
-    }
-
-    /// How many bytes it has.
-    pub fn len(&self) -> usize {
-        self.view.len.cast_unsigned()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Shows the bytes to `reader`, which must not call Python: it could change them.
-    pub fn read<R>(&self, reader: impl FnOnce(&[u8]) -> R) -> R {
-        if self.is_empty() {
-            return reader(&[]);
-        }
-        // SAFETY: the object lends so many bytes until the view is released, and the reader's
-        // contract lets nobody write meanwhile.
-        reader(unsafe { std::slice::from_raw_parts(self.view.buf.cast(), self.len()) })
-    }
-
-    /// Lets `writer` write the bytes; it must not call Python. Only for what was borrowed so.
-    ///
-    /// # Panics
-    ///
-    /// If the memory was borrowed for reading and must not be changed.
-    pub fn write<R>(&mut self, writer: impl FnOnce(&mut [u8]) -> R) -> R {
-        assert!(self.view.readonly == 0, "this memory must not be changed");
-        if self.is_empty() {
-            return writer(&mut []);
-        }
-        // SAFETY: the object lends so many bytes for writing until the view is released, and the
-        // writer's contract lets nobody else look meanwhile.
-        writer(unsafe { std::slice::from_raw_parts_mut(self.view.buf.cast(), self.len()) })
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        let _ = self.py;
-        // SAFETY: the view was filled by the interpreter and is released once; the token proves
-        // that the interpreter is held.
-        unsafe { ffi::PyBuffer_Release(&raw mut *self.view) };
-    }
 }

@@ -4,7 +4,8 @@
 //! the last time, the kernel writes straight into the bytes object. One piece a turn: the selector
 //! tells again of what is left, and others have their turn before.
 
-use batonloop_cpython::bytes::{self, Handed, Lent, Spare};
+use batonloop_cpython::buffer::View;
+use batonloop_cpython::bytes::{self, Handed, Spare};
 use batonloop_cpython::call;
 use batonloop_cpython::cell::LoopCell;
 use batonloop_sys::socket;
@@ -141,9 +142,9 @@ impl<'py> Transport<'_, 'py> {
             }
         };
         let fd = self.fields.open_descriptor(self.py());
-        let received = match Lent::for_writing(&buffer) {
+        let received = match View::write(&buffer) {
             Ok(mut memory) => memory
-                .write(|memory| socket::recv(fd, memory))
+                .fill(|memory| socket::recv(fd, memory))
                 .map_err(|error| (!is_momentary(&error)).then(|| exceptions::os_error(&error, py))),
             Err(_) => Err(Some(PyTypeError::new_err(format!(
                 "recv_into() argument 1 must be read-write bytes-like object, not {}",

@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 
-use batonloop_cpython::bytes::Lent;
+use batonloop_cpython::buffer::View;
 use batonloop_sys::socket;
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError};
 use pyo3::types::{
@@ -78,26 +78,27 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return self.count_lost_write();
         }
-        let lent = match Lent::for_reading(data) {
-            Ok(lent) => lent,
+        let view = match View::read(data) {
+            Ok(view) => view,
             // Memory in several pieces; to asyncio that is an error of the socket.
             Err(error) => return self.fatal_error(error, FATAL),
         };
         let mut sent = 0;
         if fields.backlog.is_empty() {
-            match lent.read(|content| socket::send(fields.open_descriptor(self.py()), content)) {
-                Ok(count) if count == lent.len() => return Ok(()),
+            let fd = fields.open_descriptor(py);
+            match view.show(|content| socket::send(fd, content)) {
+                Ok(count) if count == view.len() => return Ok(()),
                 Ok(count) => sent = count,
                 Err(error) if is_momentary(&error) => {}
                 Err(error) => {
-                    drop(lent);
+                    drop(view);
                     return self.fatal_error(exceptions::os_error(&error, py), FATAL);
                 }
             }
         }
         // The owner may change or free the rest before it is sent.
-        let rest = lent.read(|content| PyBytes::new(py, &content[sent..]));
-        drop(lent);
+        let rest = view.copy_from(sent)?;
+        drop(view);
         self.keep(rest, 0)?;
         self.wait_to_write()
     }
@@ -310,9 +311,9 @@ fn own<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = data.cast_exact::<PyBytes>() {
         return Ok(bytes.clone());
     }
-    let view = PyMemoryView::from(data)?;
-    let lent = Lent::for_reading(view.as_any())?;
-    Ok(lent.read(|content| PyBytes::new(data.py(), content)))
+    let memory = PyMemoryView::from(data)?;
+    let view = View::read(memory.as_any())?;
+    view.copy_from(0)
 }
 
 /// Whether the same call may succeed a moment later.
