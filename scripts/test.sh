@@ -26,9 +26,60 @@ failed=()
 
 # try LABEL COMMAND...: one step; remembers the summary that its runner printed.
 try() {
-    local label="$1" status=0 before="${#summaries[@]}" line
+    local label="$1" status=0
     shift
     step "$label" timeout --foreground "$LIMIT" "$@" || status=$?
+    remember "$label" "$status"
+}
+
+# What `soon` has begun, by process.
+declare -A running=()
+trap '[ "${#running[@]}" -eq 0 ] || kill "${!running[@]}"' EXIT
+# How many steps may run side by side.
+AT_ONCE="$(nproc)"
+[ "$AT_ONCE" -le 2 ] || AT_ONCE=2
+
+# soon LABEL COMMAND...: the same as `try`, side by side with another one. One line when it ends.
+soon() {
+    local label="$1"
+    shift
+    while [ "${#running[@]}" -ge "$AT_ONCE" ]; do
+        finish_one
+    done
+    mkdir -p "$LOGS"
+    timeout "$LIMIT" "$@" >"$(log_of "$label")" 2>&1 </dev/null &
+    running[$!]="$label"
+    say "$label: begun"
+}
+
+# Waits for one of the steps that were begun.
+finish_one() {
+    local status=0 process label dots
+    print_dots &
+    dots=$!
+    wait -n -p process "${!running[@]}" || status=$?
+    kill "$dots" && wait "$dots" || true
+    echo
+    label="${running[$process]}"
+    unset "running[$process]"
+    if [ "$status" -eq 0 ]; then
+        say "$label: done"
+    else
+        say "$label: failed (exit status $status); its output:"
+        sed 's/^/    /' "$(log_of "$label")"
+    fi
+    remember "$label" "$status"
+}
+
+finish_all() {
+    while [ "${#running[@]}" -gt 0 ]; do
+        finish_one
+    done
+}
+
+# remember LABEL STATUS: keeps the summary of a step that has ended, and whether it failed.
+remember() {
+    local label="$1" status="$2" before="${#summaries[@]}" line
     while read -r line; do
         summaries+=("$label: $line")
     done < <(summary_of "$(log_of "$label")")
@@ -81,20 +132,25 @@ print(directory)' 2>/dev/null
 }
 
 test_python() {
-    local version programs
+    local version programs guests
+    get_strace
     for version in "$@"; do
-        programs="$FEWER_PROGRAMS"
+        programs="$FEWER_PROGRAMS" guests=10000
         case " $MOST_PROGRAMS_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
-        try "pytest, Python $version" env BATONLOOP_PROGRAMS="$programs" \
+        # A storm of connections that must leave nothing behind, once in full.
+        [ "$version" != 3.12 ] || guests=100000
+        soon "pytest, Python $version" env BATONLOOP_PROGRAMS="$programs" \
+            BATONLOOP_GUESTS="$guests" \
             ".venv/$version/bin/python" -m pytest --quiet
     done
     # How asyncio itself behaves is known by then; the layout makes no difference to it.
     for version in "$@"; do
         case " $OWN_LAYOUT_PYTHONS " in *" $version "*) ;; *) continue ;; esac
-        try "pytest, Python $version, layout own" \
+        soon "pytest, Python $version, layout own" \
             env BATONLOOP_LAYOUT=own BATONLOOP_TEST_WORLDS=batonloop \
             BATONLOOP_PROGRAMS="$FEWER_PROGRAMS" ".venv/$version/bin/python" -m pytest --quiet
     done
+    finish_all
     # The runner of CPython's tests must notice what fails; it is the same for every Python.
     for version in "$@"; do
         has_cpython_tests ".venv/$version/bin/python" || continue
@@ -103,6 +159,16 @@ test_python() {
         return
     done
     skipped+=("pytest of the conformance runner: no Python here came with CPython's own tests")
+}
+
+# The tests of injected faults need strace, and leave themselves out where there is none.
+get_strace() {
+    command -v strace >/dev/null && return
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        step "apt-get install strace" apt-get install --yes --quiet strace || true
+    fi
+    command -v strace >/dev/null ||
+        skipped+=("injected faults: strace is not here; 'apt-get install strace' brings it")
 }
 
 has_cpython_tests() {
