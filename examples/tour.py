@@ -332,6 +332,101 @@ async def three_ways_to_wait() -> None:
         )
 
 
+class Till(asyncio.Protocol):
+    """Answers every customer, and says what happens to it."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self.say = say
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.name = "somebody"
+
+    def data_received(self, data: bytes) -> None:
+        self.name = data.decode()
+        self.say("server", f"hears {self.name} and answers")
+        self.transport.write(b"good day, " + data)
+
+    def eof_received(self) -> None:
+        self.say("server", f"{self.name} has nothing more to say")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.say("server", f"{self.name} is gone")
+
+
+async def a_server_and_its_clients() -> None:
+    paper.chapter(
+        "A server and its clients",
+        "A real server and three clients, all on this one loop. Nobody waits for the network: the",
+        "loop asks the kernel what has arrived, and gives the baton to whoever it is for.",
+    )
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    def say(who: str, text: str) -> None:
+        colour = "yellow" if who == "server" else "blue"
+        paper(f"    {(loop.time() - began) * 1e6:6,.0f} us  ", (f"{who:>7}", colour), f"  {text}")
+
+    async def call(name: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        say(name, "is connected, and waits for an answer")
+        writer.write(name.encode())
+        say(name, f"has got it: {(await reader.read(100)).decode()!r}")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await loop.create_server(lambda: Till(say), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await asyncio.gather(*(call(name) for name in ("ada", "grace", "alan")))
+    await asyncio.sleep(0.01)
+    server.close()
+    await server.wait_closed()
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Asker(Echo):
+    """Sends a message, and the next one when it is back, so many times."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(b"a message")
+
+    def data_received(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left:
+            self.transport.write(data)
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.done.set_result(None)
+
+
+async def there_and_back(count: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    _transport, asker = await loop.create_connection(lambda: Asker(count), "127.0.0.1", port)
+    await asker.done
+    server.close()
+    await server.wait_closed()
+
+
 async def by_coroutine(depth: int) -> None:
     if depth > 1:
         await by_coroutine(depth - 1)
@@ -364,6 +459,7 @@ PRICES: tuple[Price, ...] = (
     ("create one task, await it", lambda: asyncio.create_task(by_task(1)), 500, 1),
     ("asyncio.sleep(0)", lambda: asyncio.sleep(0), 1000, 1),
     ("call_soon, one after another", lambda: chain_of_callbacks(1000), 1, 1000),
+    ("a message over TCP and back", lambda: there_and_back(300), 1, 300),
 )
 
 
@@ -409,6 +505,13 @@ def prices(batonloop: types.ModuleType | None) -> None:
         "  ",
         ("the same on every loop. A task is the loop's work: queue, start, finish, wake.", "dim"),
     )
+    paper(
+        "  ",
+        (
+            "A message over TCP is the kernel's work for the most part: both its ends are here.",
+            "dim",
+        ),
+    )
 
 
 def about(batonloop: types.ModuleType | None) -> list[str]:
@@ -439,6 +542,7 @@ def main() -> None:
         cancelling,
         an_awaitable_of_our_own,
         three_ways_to_wait,
+        a_server_and_its_clients,
     ):
         asyncio.run(chapter())
     prices(batonloop)

@@ -134,6 +134,7 @@ print(directory)' 2>/dev/null
 test_python() {
     local version programs guests
     get_strace
+    case " $* " in *" 3.12 "*) get_servers 3.12 ;; esac
     for version in "$@"; do
         programs="$FEWER_PROGRAMS" guests=10000
         case " $MOST_PROGRAMS_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
@@ -169,6 +170,13 @@ get_strace() {
     fi
     command -v strace >/dev/null ||
         skipped+=("injected faults: strace is not here; 'apt-get install strace' brings it")
+}
+
+# The servers of other people that examples run on us, for one Python.
+get_servers() {
+    step "pip install uvicorn and aiohttp, Python $1" ".venv/$1/bin/python" -m pip install --quiet \
+        --requirement bench/network/requirements.txt ||
+        skipped+=("uvicorn and aiohttp: pip could not install them")
 }
 
 has_cpython_tests() {
