@@ -127,6 +127,20 @@ impl<H> Watched<H> {
         self.take(fd, Side::Writer)
     }
 
+    /// The reader of a descriptor.
+    #[inline]
+    #[must_use]
+    pub fn reader(&self, fd: i32) -> Option<&H> {
+        self.handle(fd, Side::Reader)
+    }
+
+    /// The writer of a descriptor.
+    #[inline]
+    #[must_use]
+    pub fn writer(&self, fd: i32) -> Option<&H> {
+        self.handle(fd, Side::Writer)
+    }
+
     /// What is wanted of a descriptor, which is what the kernel should know.
     #[must_use]
     pub fn interest(&self, fd: i32) -> Interest {

@@ -19,8 +19,8 @@ use pyo3::types::{DerefToPyAny, PyAny};
 use pyo3::{Bound, PyErr, PyResult, PyTypeInfo, Python, ffi};
 
 use crate::layout::{
-    FutureFields, HandleFields, SSLTransportFields, SleepFields, TaskFields, TimerHandleFields,
-    TransportFields,
+    FutureFields, HandleFields, SSLTransportFields, SleepFields, SocketCallFields, TaskFields,
+    TimerHandleFields, TransportFields,
 };
 use crate::slot::Slot;
 
@@ -111,6 +111,8 @@ pub enum Handle {}
 pub enum TimerHandle {}
 /// Marks what `sleep(0)` returns.
 pub enum Sleep {}
+/// Marks what `sock_recv()` and its kin return.
+pub enum SocketCall {}
 /// Marks the transport of a connection.
 pub enum SocketTransport {}
 /// Marks an object laid out as a transport on top of TLS.
@@ -121,6 +123,7 @@ static TASK: Shared = Shared::new();
 static HANDLE: Shared = Shared::new();
 static TIMER_HANDLE: Shared = Shared::new();
 static SLEEP: Shared = Shared::new();
+static SOCKET_CALL: Shared = Shared::new();
 static SOCKET_TRANSPORT: Shared = Shared::new();
 static SSL_TRANSPORT: Shared = Shared::new();
 
@@ -235,6 +238,25 @@ unsafe impl Kind for Sleep {
     }
 }
 
+// SAFETY: as for `Sleep`.
+unsafe impl Kind for SocketCall {
+    type Fields = SocketCallFields;
+
+    fn shared() -> &'static Shared {
+        &SOCKET_CALL
+    }
+
+    #[inline]
+    fn each_slot(fields: &SocketCallFields, visit: &mut impl FnMut(&Slot)) {
+        fields.each_slot(visit);
+    }
+
+    #[inline]
+    fn needs_finalizer(fields: &SocketCallFields) -> bool {
+        fields.stage() == 0
+    }
+}
+
 // SAFETY: the type is only made by the builder, with the size of the fields, on a base whose slots
 // were compared with them; every field is valid as zero bits.
 unsafe impl Kind for SocketTransport {
@@ -296,7 +318,7 @@ macro_rules! type_info {
     )*};
 }
 
-type_info!(Future, Task, Handle, TimerHandle, Sleep, SSLTransport, SocketTransport);
+type_info!(Future, Task, Handle, TimerHandle, Sleep, SocketCall, SSLTransport, SocketTransport);
 
 /// The fields of an object of a known kind.
 pub trait Fields<K: Kind> {

@@ -460,3 +460,60 @@ impl SSLTransportFields {
         }
     }
 }
+
+/// What `sock_recv()` and its kin return.
+#[repr(C)]
+pub struct SocketCallFields {
+    head: ffi::PyObject,
+    /// The loop; empty at the end.
+    pub event_loop: Slot,
+    /// The Python socket; empty at the end.
+    pub socket: Slot,
+    /// What it was called with: a number, data, a buffer or an address.
+    pub argument: Slot,
+    /// What it was called with besides.
+    pub extra: Slot,
+    /// What is waited for while the loop watches the descriptor.
+    pub future: Slot,
+    /// The coroutine to which all or the beginning is left.
+    pub inner: Slot,
+    /// The context in which it goes on when the descriptor is ready, where that can matter.
+    pub context: Slot,
+    /// How much was sent already.
+    pub position: Cell<usize>,
+    /// The number under which the loop watches the descriptor.
+    pub fd: Cell<c_int>,
+    stage: Cell<u8>,
+    /// Which of the methods it is: the numbers are the host's.
+    pub operation: Cell<u8>,
+}
+
+impl SocketCallFields {
+    /// How far it has come; zero at birth.
+    #[inline]
+    pub fn stage(&self) -> u8 {
+        self.stage.get()
+    }
+
+    /// Sets how far it has come.
+    #[inline]
+    pub fn set_stage(&self, stage: u8) {
+        self.stage.set(stage);
+    }
+
+    /// Every slot.
+    #[inline]
+    pub fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in [
+            &self.event_loop,
+            &self.socket,
+            &self.argument,
+            &self.extra,
+            &self.future,
+            &self.inner,
+            &self.context,
+        ] {
+            visit(slot);
+        }
+    }
+}

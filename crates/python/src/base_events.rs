@@ -18,7 +18,7 @@ use pyo3::{Bound, Py, PyResult, PyTraverseError, PyTypeInfo, PyVisit, Python, in
 use crate::events;
 use crate::exceptions;
 use crate::host::{EventLoop, Poller};
-use crate::names::boolean;
+use crate::names::{self, boolean};
 use crate::selector_events::Side;
 use crate::tasks::known;
 
@@ -26,6 +26,7 @@ mod create;
 mod schedule;
 mod turn;
 mod watch;
+pub(crate) mod sock;
 
 pub(crate) use create::create_task;
 
@@ -35,7 +36,22 @@ type PyLoop<'py> = Bound<'py, EventLoop>;
 const SLOW_CALLBACK_DURATION: f64 = 0.1;
 
 /// The methods whose meaning the native code must know: whoever overrides them is asked.
-const WATCHED_METHODS: [&str; 5] = ["call_soon", "create_task", "time", "call_at", "get_debug"];
+const WATCHED_METHODS: [&str; 6] =
+    ["call_soon", "create_task", "time", "call_at", "get_debug", "create_future"];
+
+/// The methods that asyncio's `sock_recv()` and its kin call in order to wait.
+const WATCHING_METHODS: [&str; 10] = [
+    "_add_reader",
+    "_add_writer",
+    "_ensure_fd_no_transport",
+    "_ensure_resolved",
+    "_remove_reader",
+    "_remove_writer",
+    "add_reader",
+    "add_writer",
+    "remove_reader",
+    "remove_writer",
+];
 
 impl EventLoop {
     fn open() -> PyResult<Self> {
@@ -49,6 +65,7 @@ impl EventLoop {
             has_own_time: GilCell::new(true),
             has_own_call_at: GilCell::new(true),
             has_own_get_debug: GilCell::new(true),
+            has_own_watching: GilCell::new(true),
             debug: GilCell::new(false),
             closed: GilCell::new(false),
             stopping: GilCell::new(false),
@@ -77,7 +94,9 @@ impl EventLoop {
                 !holder.getattr("__dict__")?.contains(name)?
             };
         }
-        let [call_soon, create_task, time, call_at, get_debug] = is_own;
+        let [call_soon, create_task, time, call_at, get_debug, create_future] = is_own;
+        let watching = create_future && watches_as_we_do(holder, is_class)?;
+        self.has_own_watching.set(py, watching && self.has_own_watching.get(py));
         self.has_own_call_soon.set(py, call_soon && self.has_own_call_soon.get(py));
         self.has_own_create_task.set(py, create_task && self.has_own_create_task.get(py));
         self.has_own_time.set(py, time && self.has_own_time.get(py));
@@ -111,6 +130,27 @@ impl EventLoop {
         let seconds = this.call_method0(intern!(this.py(), "time"))?.extract::<f64>()?;
         Ok(Instant::from_seconds(seconds))
     }
+}
+
+/// Whether `holder`, the class or the object, has our own [`WATCHING_METHODS`].
+fn watches_as_we_do(holder: &Bound<'_, PyAny>, is_class: bool) -> PyResult<bool> {
+    if !is_class {
+        let attributes = holder.getattr("__dict__")?;
+        for name in WATCHING_METHODS {
+            if attributes.contains(name)? {
+                return Ok(false);
+            }
+        }
+        return Ok(true);
+    }
+    let ours = names::OWN_SELECTOR_EVENT_LOOP.get(holder.py())?;
+    for name in WATCHING_METHODS {
+        let found = holder.getattr_opt(name)?;
+        if !found.is_some_and(|found| ours.getattr(name).is_ok_and(|own| found.is(&own))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a class attribute is a native method of ours, on whichever class it was put.
@@ -149,7 +189,12 @@ pub(crate) fn add_hot_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
         Method::no_args(c"is_running", c"Return whether the loop runs now.", is_running),
         Method::no_args(c"is_closed", c"Return whether the loop was closed.", is_closed),
     ];
-    for method in schedule::methods().into_iter().chain(create::methods()).chain(answers) {
+    for method in schedule::methods()
+        .into_iter()
+        .chain(create::methods())
+        .chain(answers)
+        .chain(sock::methods())
+    {
         add_method(class, method)?;
     }
     Ok(())
@@ -402,7 +447,8 @@ impl EventLoop {
     /// An attribute of the object was set or deleted: it may stand before a method.
     fn note_attribute(&self, this: &PyLoop<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
         let py = this.py();
-        if !WATCHED_METHODS.iter().any(|known| name == known) {
+        let known = WATCHED_METHODS.iter().chain(&WATCHING_METHODS);
+        if !known.into_iter().any(|known| name == known) {
             return Ok(());
         }
         for flag in [
@@ -411,6 +457,7 @@ impl EventLoop {
             &self.has_own_time,
             &self.has_own_call_at,
             &self.has_own_get_debug,
+            &self.has_own_watching,
         ] {
             flag.set(py, true);
         }

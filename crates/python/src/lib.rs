@@ -14,6 +14,7 @@ mod running;
 mod events;
 mod futures;
 mod tasks;
+mod coroutines;
 mod sleep;
 mod selector_events;
 mod transports;
@@ -83,6 +84,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
+    module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
     module.add_class::<transports::clients::Clients>()?;

@@ -78,6 +78,10 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
 pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
+pub(crate) static SELECTOR_EVENT_LOOP: Imported =
+    Imported::new("asyncio.selector_events", "BaseSelectorEventLoop");
+pub(crate) static OWN_SELECTOR_EVENT_LOOP: Imported =
+    Imported::new("batonloop.selector_events", "BaseSelectorEventLoop");
 pub(crate) static ASYNCIO_HANDLE: Imported = Imported::new("asyncio.events", "Handle");
 pub(crate) static ASYNCIO_TIMER_HANDLE: Imported = Imported::new("asyncio.events", "TimerHandle");
 #[cfg(Py_3_14)]

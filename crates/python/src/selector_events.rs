@@ -6,7 +6,8 @@
 use std::io::{self, ErrorKind};
 
 use batonloop_core::Interest;
-use pyo3::{PyResult, Python};
+use pyo3::types::PyAny;
+use pyo3::{Bound, PyResult, Python};
 
 use crate::exceptions;
 use crate::host::{Entry, EventLoop};
@@ -84,6 +85,23 @@ fn watch_anew(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, error: &io:
         && host.poller.with(py, |poller| {
             poller.as_ref().is_some_and(|poller| poller.selector.register(fd, anew).is_ok())
         })
+}
+
+/// Whether a descriptor is watched for just this object.
+#[inline]
+pub(crate) fn is_watched_for(
+    host: &EventLoop,
+    fd: i32,
+    side: Side,
+    object: &Bound<'_, PyAny>,
+) -> bool {
+    host.agenda.with(object.py(), |agenda| {
+        let entry = match side {
+            Side::Reader => agenda.watched.reader(fd),
+            Side::Writer => agenda.watched.writer(fd),
+        };
+        entry.is_some_and(|entry| entry.object.is(object))
+    })
 }
 
 /// Watches a descriptor no longer, and gives back the entry that watched.

@@ -6,11 +6,10 @@
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, Sleep};
 use batonloop_cpython::method::{Args, Iteration, Method, TypeSlot};
-use pyo3::exceptions::{
-    PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError,
-};
 use pyo3::types::{PyAny, PyAnyMethods, PyType};
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python};
+
+use crate::coroutines;
 
 // How far it has come. Zero is the state of fresh memory.
 const CREATED: u8 = 0;
@@ -50,13 +49,8 @@ fn iterate<'py>(sleep: &PySleep<'py>) -> PyResult<Iteration<'py>> {
                 _ => Iteration::End,
             })
         }
-        _ => Err(reused()),
+        _ => Err(coroutines::reused()),
     }
-}
-
-#[cold]
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
 }
 
 fn awaited<'py>(sleep: &PySleep<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -65,48 +59,21 @@ fn awaited<'py>(sleep: &PySleep<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 /// `send()`, with what a coroutine says to a value that comes too early.
 fn send<'py>(sleep: &PySleep<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = sleep.py();
     if sleep.fields().stage() == CREATED && !value.is_none() {
-        return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
+        return Err(coroutines::sent_too_early());
     }
-    match iterate(sleep)? {
-        Iteration::Yield(value) => Ok(value),
-        Iteration::End => Err(PyStopIteration::new_err(())),
-        Iteration::Return(value) => {
-            Err(PyErr::from_value(py.get_type::<PyStopIteration>().call1((value,))?))
-        }
-    }
+    coroutines::sent(sleep.py(), iterate(sleep)?)
 }
 
 /// `throw()`: whatever is thrown ends it, for it has no way to catch.
 fn throw<'py>(sleep: &PySleep<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = sleep.py();
-    let [exception, value, _] = args.parse("throw", ["type", "val", "tb"], 3)?;
-    let exception = exception
-        .ok_or_else(|| PyTypeError::new_err("throw expected at least 1 argument, got 0"))?;
+    let error = coroutines::thrown(args)?;
     if sleep.fields().stage() == CLOSED {
-        return Err(reused());
+        return Err(coroutines::reused());
     }
     sleep.fields().set_stage(CLOSED);
-    sleep.fields().result.clear(py);
-    if exception.is_instance_of::<PyBaseException>() {
-        return Err(PyErr::from_value(exception.clone()));
-    }
-    let value = value.filter(|value| !value.is_none());
-    if exception.is_instance_of::<PyType>() {
-        let made = match value {
-            Some(value) if value.is_instance(exception)? => value.clone(),
-            Some(value) => exception.call1((value,))?,
-            None => exception.call0()?,
-        };
-        if made.is_instance_of::<PyBaseException>() {
-            return Err(PyErr::from_value(made));
-        }
-    }
-    Err(PyTypeError::new_err(format!(
-        "exceptions must be classes or instances deriving from BaseException, not {}",
-        batonloop_cpython::verify::class_name(exception)
-    )))
+    sleep.fields().result.clear(sleep.py());
+    Err(error)
 }
 
 /// `close()`: it will never be driven, and so does not warn.
@@ -125,13 +92,8 @@ fn repr<'py>(sleep: &PySleep<'py>) -> PyResult<Bound<'py, PyAny>> {
 
 /// Nobody ever drove it.
 fn finalize(sleep: &PySleep<'_>) {
-    let py = sleep.py();
-    if sleep.fields().stage() != CREATED {
-        return;
-    }
-    let category = py.get_type::<PyRuntimeWarning>();
-    if let Err(error) = PyErr::warn(py, &category, c"coroutine 'sleep' was never awaited", 1) {
-        error.write_unraisable(py, Some(sleep.as_any()));
+    if sleep.fields().stage() == CREATED {
+        coroutines::warn_never_awaited(sleep.as_any(), "sleep");
     }
 }
 
@@ -151,8 +113,6 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::send(iterate),
         ])
         .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
-    py.import("collections.abc")?
-        .getattr(intern!(py, "Coroutine"))?
-        .call_method1(intern!(py, "register"), (&made,))?;
+    coroutines::register(&made)?;
     Ok(made)
 }

@@ -41,6 +41,8 @@ pub(crate) mod clients;
 pub(crate) mod socket;
 pub(crate) mod accept;
 
+pub(crate) use extra::spelled;
+
 /// The reader is watched.
 const READING: u32 = 1;
 /// The writer is watched.

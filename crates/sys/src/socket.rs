@@ -97,6 +97,15 @@ pub const EINTR: i32 = Errno::INTR.raw_os_error();
 /// See [`EAGAIN`].
 pub const ECONNABORTED: i32 = Errno::CONNABORTED.raw_os_error();
 
+/// The numbers of the families whose addresses are spelled here.
+pub const INET: i32 = AddressFamily::INET.as_raw() as i32;
+/// See [`INET`].
+pub const INET6: i32 = AddressFamily::INET6.as_raw() as i32;
+/// The numbers by which Python is asked for a socket's error.
+pub const SOL_SOCKET: i32 = libc::SOL_SOCKET;
+/// See [`SOL_SOCKET`].
+pub const SO_ERROR: i32 = libc::SO_ERROR;
+
 /// Takes what has arrived, at most as much as `buffer` holds; 0 is the end.
 ///
 /// # Errors
@@ -127,6 +136,16 @@ pub fn recv_spilling(
     // that of the array; the kernel answers `EBADF` for a descriptor that is not open.
     let count = unsafe { libc::readv(fd, places.as_ptr(), 2) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes a datagram, or what has arrived, and the name of who sent it.
+///
+/// # Errors
+///
+/// As for [`recv`].
+pub fn recvfrom(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Name)> {
+    let (count, _, address) = net::recvfrom(borrow(fd)?, buffer, RecvFlags::empty())?;
+    Ok((count, address.as_ref().map_or(Name::Unknown, Name::of)))
 }
 
 /// Sends as much as the kernel takes.
@@ -173,6 +192,16 @@ pub fn accept(fd: RawFd) -> io::Result<(RawFd, Name)> {
     let (accepted, address) = net::acceptfrom_with(borrow(fd)?, flags)?;
     let name = address.as_ref().map_or(Name::Unknown, Name::of);
     Ok((accepted.into_raw_fd(), name))
+}
+
+/// What a socket's last call in the background failed with, once: 0 for nothing.
+///
+/// # Errors
+///
+/// `EBADF`, `ENOTSOCK`.
+pub fn take_error(fd: RawFd) -> io::Result<i32> {
+    let error = net::sockopt::socket_error(borrow(fd)?)?;
+    Ok(error.err().map_or(0, Errno::raw_os_error))
 }
 
 /// Lets small pieces go out at once, rather than wait for more to go with them.

@@ -66,7 +66,7 @@ pub(super) fn remove(this: &PyLoop<'_>, file: &Bound<'_, PyAny>, side: Side) -> 
 }
 
 /// Cancels a handle that was displaced.
-fn cancel(py: Python<'_>, displaced: Option<Entry>) -> PyResult<()> {
+pub(super) fn cancel(py: Python<'_>, displaced: Option<Entry>) -> PyResult<()> {
     let Some(entry) = displaced else {
         return Ok(());
     };

@@ -114,7 +114,7 @@ impl<'py> Transport<'_, 'py> {
 }
 
 /// A name as Python's sockets spell it.
-pub(super) fn spelled(py: Python<'_>, name: Name) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn spelled(py: Python<'_>, name: Name) -> PyResult<Bound<'_, PyAny>> {
     match name {
         Name::Unknown => Ok(none(py)),
         Name::Unnamed => Ok("".into_pyobject(py)?.into_any()),
