@@ -483,6 +483,8 @@ pub struct SocketCallFields {
     pub position: Cell<usize>,
     /// The number under which the loop watches the descriptor.
     pub fd: Cell<c_int>,
+    /// Whether it does, unless somebody else has taken that place since.
+    pub is_watching: Cell<bool>,
     stage: Cell<u8>,
     /// Which of the methods it is: the numbers are the host's.
     pub operation: Cell<u8>,

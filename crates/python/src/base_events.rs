@@ -78,6 +78,7 @@ impl EventLoop {
             current_task: GilSlot::new(),
             current_handle: GilSlot::new(),
             task_factory: GilSlot::new(),
+            watched_once: LoopCell::new(Vec::new()),
             poller: LoopCell::new(Some(Arc::new(Poller { selector, waker }))),
         })
     }

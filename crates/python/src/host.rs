@@ -102,6 +102,9 @@ pub(crate) struct EventLoop {
     pub(crate) task_factory: GilSlot,
     /// Whether the thread that runs the loop wakes up on time; from its first sleep on.
     pub(crate) punctual: LoopCell<Option<Punctual>>,
+    /// By descriptor: whether the selector was last told to watch it once. No more than a guess,
+    /// for it may have been closed since.
+    pub(crate) watched_once: LoopCell<Vec<bool>>,
     /// Empty once the loop is closed.
     pub(crate) poller: LoopCell<Option<Arc<Poller>>>,
 }

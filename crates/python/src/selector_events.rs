@@ -2,6 +2,17 @@
 //!
 //! The kernel is told at once, because asyncio raises here for a descriptor that cannot be polled,
 //! and the table changes only when the kernel has agreed.
+//!
+//! # Once
+//!
+//! A call of a socket that waits is over when its descriptor was roused, mostly, and soon the next
+//! one waits for the same descriptor. To put it into the kernel's set and take it out each time costs
+//! more than the rest of the wait. So the kernel is told to report it once, it then stays in the set
+//! in silence, and the next wait asks for it again. That one is told by number whether the
+//! descriptor is in the set, so it can be wrong: the number may be another file's by now. But the
+//! kernel looks at the file itself, says that it does not know it, and it is put in anew.
+//!
+//! What is watched for two sides, or by others, is watched all the time.
 
 use std::io::{self, ErrorKind};
 
@@ -47,12 +58,13 @@ pub(crate) fn watch(
 ) -> PyResult<Option<Entry>> {
     let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
     let wanted = side.added(before);
+    let was_once = set_once(py, host, fd, false);
     let told = host.poller.with(py, |poller| {
         let selector = &poller.as_ref()?.selector;
-        Some(if before.is_none() {
-            selector.register(fd, wanted)
-        } else {
-            selector.modify(fd, wanted)
+        Some(match (before.is_none(), was_once) {
+            (true, true) => selector.watch_again(fd, wanted),
+            (true, false) => selector.register(fd, wanted),
+            (false, _) => selector.modify(fd, wanted),
         })
     });
     match told {
@@ -64,10 +76,103 @@ pub(crate) fn watch(
             }
         }
     }
-    Ok(host.agenda.with(py, |agenda| match side {
+    Ok(enter(py, host, fd, side, entry))
+}
+
+fn enter(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, entry: Entry) -> Option<Entry> {
+    host.agenda.with(py, |agenda| match side {
         Side::Reader => agenda.watched.set_reader(fd, entry),
         Side::Writer => agenda.watched.set_writer(fd, entry),
-    }))
+    })
+}
+
+/// Watches a descriptor until it is roused, which [`unwatch_roused`] or [`watch_on`] must follow,
+/// and gives back the entry that is displaced.
+///
+/// RuntimeError if the loop is closed; OSError for what cannot be watched.
+pub(crate) fn watch_once(
+    py: Python<'_>,
+    host: &EventLoop,
+    fd: i32,
+    side: Side,
+    entry: Entry,
+) -> PyResult<Option<Entry>> {
+    let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
+    if !before.is_none() || !has_place(fd) {
+        return watch(py, host, fd, side, entry);
+    }
+    let was_once = set_once(py, host, fd, true);
+    let told = host.poller.with(py, |poller| {
+        let selector = &poller.as_ref()?.selector;
+        Some(selector.watch_once(fd, side.added(Interest::NONE), was_once))
+    });
+    match told {
+        None => Err(exceptions::loop_is_closed()),
+        Some(Ok(())) => Ok(enter(py, host, fd, side, entry)),
+        Some(Err(error)) => {
+            set_once(py, host, fd, false);
+            Err(exceptions::os_error(&error, py))
+        }
+    }
+}
+
+/// Goes on watching a descriptor that was roused in vain.
+pub(crate) fn watch_on(py: Python<'_>, host: &EventLoop, fd: i32, side: Side) {
+    if is_once(py, host, fd) {
+        host.poller.with(py, |poller| {
+            if let Some(poller) = poller {
+                // A descriptor that is closed by now has left the kernel's set by itself.
+                let _ = poller.selector.watch_once(fd, side.added(Interest::NONE), true);
+            }
+        });
+    }
+}
+
+/// Watches a descriptor no longer that was just roused, and gives back the entry that watched.
+#[inline]
+pub(crate) fn unwatch_roused(
+    py: Python<'_>,
+    host: &EventLoop,
+    fd: i32,
+    side: Side,
+) -> Option<Entry> {
+    if !is_once(py, host, fd) {
+        return unwatch(py, host, fd, side);
+    }
+    host.agenda.with(py, |agenda| match side {
+        Side::Reader => agenda.watched.take_reader(fd),
+        Side::Writer => agenda.watched.take_writer(fd),
+    })
+}
+
+/// Descriptors from this number on are watched all the time: it keeps the list of the others short.
+const FIRST_WITHOUT_PLACE: i32 = 1 << 16;
+
+fn has_place(fd: i32) -> bool {
+    (0..FIRST_WITHOUT_PLACE).contains(&fd)
+}
+
+/// Takes note of how a descriptor is watched from now on, and says how it was.
+#[inline]
+fn set_once(py: Python<'_>, host: &EventLoop, fd: i32, once: bool) -> bool {
+    let Some(place) = usize::try_from(fd).ok().filter(|_| has_place(fd)) else {
+        return false;
+    };
+    host.watched_once.with(py, |list| {
+        if list.len() <= place {
+            if !once {
+                return false;
+            }
+            list.resize(place + 1, false);
+        }
+        std::mem::replace(&mut list[place], once)
+    })
+}
+
+#[inline]
+fn is_once(py: Python<'_>, host: &EventLoop, fd: i32) -> bool {
+    usize::try_from(fd)
+        .is_ok_and(|place| host.watched_once.with(py, |list| list.get(place) == Some(&true)))
 }
 
 /// The descriptor was closed behind our back: nobody will hear of it again. But its number may
@@ -112,6 +217,7 @@ pub(crate) fn unwatch(py: Python<'_>, host: &EventLoop, fd: i32, side: Side) -> 
         Side::Writer => agenda.watched.take_writer(fd),
     })?;
     let wanted = side.removed(before);
+    set_once(py, host, fd, false);
     host.poller.with(py, |poller| {
         let Some(poller) = poller else {
             return;

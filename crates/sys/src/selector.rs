@@ -1,6 +1,7 @@
 //! Where a loop sleeps. This file is the contract; a backend is a file beside it that keeps it.
 //!
-//! 1. **Level-triggered.** A descriptor is reported by every select as long as it is ready.
+//! 1. **Level-triggered.** A descriptor is reported by every select as long as it is ready, unless
+//!    it was to be watched once: then by one select.
 //! 2. **Generous.** A hang-up or an error is reported as whatever was wanted, and perhaps as more.
 //!    Who is roused is decided by the loop's own table.
 //! 3. **Complete.** One select reports all that is ready, each descriptor once.

@@ -31,6 +31,7 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{PyLoop, watch};
 use crate::coroutines;
+use crate::events::{self, Callback};
 use crate::exceptions;
 use crate::futures;
 use crate::host::{Entry, EventLoop, Verb};
@@ -305,8 +306,9 @@ fn wait<'py>(
     }
     let future = futures::new(event_loop.clone())?;
     let entry = Entry { object: call.as_any().clone().unbind(), verb: &READY };
-    let displaced = selector_events::watch(py, host, fd, operation.side(), entry)?;
+    let displaced = selector_events::watch_once(py, host, fd, operation.side(), entry)?;
     fields.fd.set(fd);
+    fields.is_watching.set(true);
     fields.future.set(future.as_any().clone());
     watch::cancel(py, displaced)?;
     match futures::iterate(&future)? {
@@ -351,22 +353,35 @@ fn finish(call: &PyCall<'_>) {
     fields.each_slot(&mut |slot| slot.clear(call.py()));
 }
 
-/// Stops to watch, unless somebody else watches the descriptor by now.
+/// Stops to watch, if it does still.
+#[inline]
 fn stop_watching(call: &PyCall<'_>) {
     let py = call.py();
     let fields = call.fields();
-    if fields.future.is_empty() {
+    if !fields.is_watching.replace(false) {
         return;
     }
     let Some(event_loop) = fields.event_loop.get(py) else {
         return;
     };
-    let Some(host) = EventLoop::of(&event_loop) else {
-        return;
-    };
-    let (fd, side) = (fields.fd.get(), Operation::of(call).side());
-    if selector_events::is_watched_for(host, fd, side, call.as_any())
-        && let Some(entry) = selector_events::unwatch(py, host, fd, side)
+    if let Some(host) = EventLoop::of(&event_loop)
+        && is_watched(call, host)
+        && let Some(entry) =
+            selector_events::unwatch(py, host, fields.fd.get(), Operation::of(call).side())
+    {
+        entry.object.drop_ref(py);
+    }
+}
+
+/// The same after the descriptor was roused.
+#[inline]
+fn stop_watching_roused(call: &PyCall<'_>, host: &EventLoop) {
+    let py = call.py();
+    let fields = call.fields();
+    fields.is_watching.set(false);
+    if is_watched(call, host)
+        && let Some(entry) =
+            selector_events::unwatch_roused(py, host, fields.fd.get(), Operation::of(call).side())
     {
         entry.object.drop_ref(py);
     }
@@ -397,28 +412,61 @@ fn run(object: &Bound<'_, PyAny>, host: &EventLoop) -> Outcome {
     let py = object.py();
     let call = kind::cast_exact::<SocketCall>(object);
     let call = call.ok_or_else(|| exceptions::stranger(object))?;
-    let fields = call.fields();
     // It may have left the table after the event was heard.
-    let side = Operation::of(call).side();
-    if !selector_events::is_watched_for(host, fields.fd.get(), side, object) {
+    if !is_watched(call, host) {
         return Ok(());
     }
-    let Some(future) = awaited(call) else {
-        stop_watching(call);
+    if awaited(call).is_none() {
+        stop_watching_roused(call, host);
         return Ok(());
-    };
-    match tried(py, try_again(call)) {
-        Ok(None) => Ok(()),
+    }
+    let settled = match tried(py, try_again(call)) {
+        Err(error) if exceptions::is_exit(&error, py) => {
+            watch_on(call, host);
+            return Err(error.into());
+        }
+        Ok(None) => {
+            watch_on(call, host);
+            return Ok(());
+        }
         Ok(Some(value)) => {
-            stop_watching(call);
-            futures::finish_in(host, &future, value)
+            stop_watching_roused(call, host);
+            awaited(call).map_or(Ok(()), |future| futures::finish_in(host, &future, value))
         }
-        Err(error) if exceptions::is_exit(&error, py) => Err(error.into()),
         Err(error) => {
-            stop_watching(call);
-            Ok(futures::fail(&future, &coroutine::exception_of(error, py))?)
+            stop_watching_roused(call, host);
+            let exception = coroutine::exception_of(error, py);
+            awaited(call).map_or(Ok(()), |future| Ok(futures::fail(&future, &exception)?))
         }
+    };
+    settled.or_else(|error| report(call, *error))
+}
+
+#[inline]
+fn is_watched(call: &PyCall<'_>, host: &EventLoop) -> bool {
+    let (fd, side) = (call.fields().fd.get(), Operation::of(call).side());
+    selector_events::is_watched_for(host, fd, side, call.as_any())
+}
+
+/// Waits on: the descriptor was roused in vain.
+#[cold]
+fn watch_on(call: &PyCall<'_>, host: &EventLoop) {
+    if is_watched(call, host) {
+        let (fd, side) = (call.fields().fd.get(), Operation::of(call).side());
+        selector_events::watch_on(call.py(), host, fd, side);
     }
+}
+
+/// The future would not take what came: a `StopIteration`, or the loop is closed.
+#[cold]
+fn report(call: &PyCall<'_>, error: PyErr) -> Outcome {
+    let py = call.py();
+    let Some(event_loop) = call.fields().event_loop.get(py) else {
+        return Err(error.into());
+    };
+    let callback = call.as_any().getattr(intern!(py, "send"))?;
+    let handle = events::new_handle(Callback::plain(&event_loop, &callback, &[])?)?;
+    events::report(&handle, error)
 }
 
 /// Tries the call again, in the context of the caller where that can matter.

@@ -102,6 +102,48 @@ impl Selector {
         Ok(())
     }
 
+    /// Lets a descriptor be reported once more, as its only report or the last one. It is in the
+    /// set afterwards, silent once it was reported, and can be asked for again at less cost.
+    ///
+    /// `is_known` says whether it is in the set already. That is no more than a guess: what is
+    /// watched is what the descriptor refers to now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](Self::register).
+    pub fn watch_once(&self, fd: RawFd, interest: Interest, is_known: bool) -> io::Result<()> {
+        self.rewatch(fd, flags(interest) | EventFlags::ONESHOT, is_known)
+    }
+
+    /// Watches a descriptor from now on that was last watched [once](Self::watch_once), or that is
+    /// a new one of the same number.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](Self::register).
+    pub fn watch_again(&self, fd: RawFd, interest: Interest) -> io::Result<()> {
+        self.rewatch(fd, flags(interest), true)
+    }
+
+    fn rewatch(&self, fd: RawFd, flags: EventFlags, is_known: bool) -> io::Result<()> {
+        let descriptor = borrow(fd)?;
+        if is_known {
+            match epoll::modify(&self.epoll, descriptor, data(fd), flags) {
+                // It was closed, and the kernel has forgotten it: this is another one.
+                Err(Errno::NOENT) => {}
+                result => return Ok(result?),
+            }
+        }
+        match epoll::add(&self.epoll, descriptor, data(fd), flags) {
+            Err(Errno::EXIST) => epoll::modify(&self.epoll, descriptor, data(fd), flags)?,
+            result => result?,
+        }
+        if !is_known {
+            self.registered.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Stops watching a descriptor.
     ///
     /// # Errors
