@@ -3,8 +3,8 @@
 //! A program may close a socket that a transport uses, and its number may then be somebody else's.
 //! So a transport does not remember the number but reads it whenever it needs it: -1 means closed.
 //!
-//! A program may also derive from `socket.socket`, or put a function of its own in a method's place.
-//! Whoever wants to do what `recv()` does without calling it asks [`cast_genuine`] first.
+//! A program may also derive from `socket.socket`, or give it a method of its own. Whoever wants to
+//! do what `recv()` does without calling it asks [`cast_genuine`] first.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_uint, c_void};

@@ -289,9 +289,10 @@ fn send_rest<'py>(
     let fd = socket.descriptor();
     let start = call.fields().position.get();
     let send = |data: &[u8]| {
-        let sent = unless_it_waits(py, || kernel::send(fd, &data[start..]))?.unwrap_or(0);
+        let sent = unless_it_waits(py, || kernel::send(fd, data.get(start..).unwrap_or_default()))?
+            .unwrap_or(0);
         call.fields().position.set(start + sent);
-        Ok((start + sent == data.len()).then(|| none(py)))
+        Ok((start + sent >= data.len()).then(|| none(py)))
     };
     if let Ok(bytes) = data.cast_exact::<PyBytes>() {
         return send(bytes.as_bytes());
