@@ -9,8 +9,8 @@
 //! one waits for the same descriptor. To put it into the kernel's set and take it out each time
 //! costs more than the rest of the wait. So the kernel is told to report it once, it then stays in
 //! the set in silence, and the next wait asks for it again. Which descriptors are in the set is
-//! remembered by number, so it can be wrong: the number may be another file's by now. But the kernel
-//! looks at the file itself and says that it does not know it, and it is put in anew.
+//! remembered by number, so it can be wrong: the number may be another file's by now. But the
+//! kernel looks at the file itself and says that it does not know it, and it is put in anew.
 //!
 //! What is watched for two sides, or by others, is watched all the time.
 

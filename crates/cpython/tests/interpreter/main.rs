@@ -13,6 +13,7 @@ mod cell;
 mod call;
 mod context;
 mod coroutine;
+mod socket;
 mod life;
 mod method;
 mod builder;

@@ -6,6 +6,7 @@ mod bench;
 mod clock;
 mod contract;
 mod odd_fds;
+mod once;
 mod refusal;
 mod signals;
 mod timeouts;

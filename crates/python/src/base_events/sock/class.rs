@@ -1,4 +1,8 @@
 //! What `sock_recv()` and its kin return, as Python sees it: a coroutine; and those methods.
+//!
+//! It has what the standard library asks of a coroutine that is not an `async def`'s: the two names
+//! that a task's repr shows, and whether it has control. It has no code, no frame and nothing that
+//! it awaits to show: those who walk from coroutine to coroutine stop here, as they do at a future.
 
 use std::ffi::CStr;
 
@@ -13,10 +17,12 @@ use crate::coroutines;
 use crate::host::EventLoop;
 use crate::names::{boolean, none};
 
+/// What `await` drives.
 fn itself<'py>(call: &PyCall<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(call.as_any().clone())
 }
 
+/// `send()`: values are ignored, as a future gives nothing to whom it wakes.
 fn send<'py>(call: &PyCall<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if call.fields().stage() == CREATED && !value.is_none() {
         return Err(coroutines::sent_too_early());
@@ -24,11 +30,13 @@ fn send<'py>(call: &PyCall<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     coroutines::sent(call.py(), step(call, None)?)
 }
 
+/// `throw()`: what is thrown ends the wait, and nothing is watched any more.
 fn throw<'py>(call: &PyCall<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let error = coroutines::thrown(args)?;
     coroutines::sent(call.py(), step(call, Some(error))?)
 }
 
+/// `close()`: likewise, without a word.
 fn close<'py>(call: &PyCall<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = call.py();
     if call.fields().stage() == RUNNING {
@@ -51,6 +59,7 @@ fn repr<'py>(call: &PyCall<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(PyString::new(call.py(), &format!("<coroutine object {name} at {place:#x}>")).into_any())
 }
 
+/// Nobody ever drove it.
 fn finalize(call: &PyCall<'_>) {
     if call.fields().stage() == CREATED {
         coroutines::warn_never_awaited(call.as_any(), &qualified_name(call));
