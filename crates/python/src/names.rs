@@ -36,6 +36,7 @@ impl Imported {
     }
 }
 
+// Exceptions and reports, in asyncio's own words.
 pub(crate) static CANCELLED_ERROR: Imported = Imported::new("asyncio.exceptions", "CancelledError");
 pub(crate) static INVALID_STATE_ERROR: Imported =
     Imported::new("asyncio.exceptions", "InvalidStateError");
@@ -94,6 +95,7 @@ pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 
+// The network: asyncio's abstract classes, which ours derive from, and its helpers.
 pub(crate) static BASE_TRANSPORT: Imported = Imported::new("asyncio.transports", "BaseTransport");
 pub(crate) static FLOW_CONTROL_MIXIN: Imported =
     Imported::new("asyncio.transports", "_FlowControlMixin");
@@ -120,6 +122,7 @@ pub(crate) static CREATE_TRANSPORT_CONTEXT: Imported =
     Imported::new("asyncio.sslproto", "_create_transport_context");
 pub(crate) static FLOW_CONTROL_DEFAULTS: Imported =
     Imported::new("asyncio.sslproto", "add_flowcontrol_defaults");
+// Python's OpenSSL, by the classes that the methods of TLS belong to.
 pub(crate) static SSL_OBJECT: Imported = Imported::new("ssl", "SSLObject");
 pub(crate) static SSL_MEMORY_BIO: Imported = Imported::new("ssl", "MemoryBIO");
 pub(crate) static SSL_ERROR: Imported = Imported::new("ssl", "SSLError");

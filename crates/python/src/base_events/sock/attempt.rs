@@ -3,7 +3,8 @@
 //! The calls that servers make all the time go to the kernel directly. All others, and whatever
 //! has odd arguments, go to the Python socket's own method, which then raises what it raises.
 
-use batonloop_cpython::bytes::{self, Lent};
+use batonloop_cpython::buffer::View;
+use batonloop_cpython::bytes;
 use batonloop_cpython::cell::{GilCell, LoopCell};
 use batonloop_cpython::kind::Fields;
 use batonloop_cpython::socket::{self, Socket};
@@ -191,12 +192,12 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
     // The kernel writes straight into the bytes object.
     let mut came = 0;
     let data = bytes::filled(py, size, |memory| {
-        let received = unless_it_waits(py, || kernel::recv_uninit(fd, memory));
+        let received = unless_it_waits(py, || kernel::recv_spilling(fd, memory, &mut []));
         received.map_err(Some)?.inspect(|count| came = *count).ok_or(None)
     })?;
     CAME.set(py, came);
     match data {
-        Ok(data) => Ok(Some(data.into_any())),
+        Ok(data) => Ok(Some(data.bytes.into_any())),
         Err(None) => Ok(None),
         Err(Some(error)) => Err(error),
     }
@@ -204,12 +205,12 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
 
 fn recv_into<'py>(socket: Socket<'_, 'py>, buffer: &Bound<'py, PyAny>) -> Attempt<'py> {
     let py = buffer.py();
-    let received = match Lent::for_writing(buffer) {
+    let received = match View::write(buffer) {
         // The kernel is not asked for nothing.
         Ok(memory) if memory.is_empty() => Some(0),
-        Ok(mut memory) => unless_it_waits(py, || {
-            memory.write(|memory| kernel::recv(socket.descriptor(), memory))
-        })?,
+        Ok(mut memory) => {
+            unless_it_waits(py, || memory.fill(|memory| kernel::recv(socket.descriptor(), memory)))?
+        }
         Err(_) => return socket.object().call_method1("recv_into", (buffer,)).map(Some),
     };
     received.map(|count| Ok(count.into_pyobject(py)?.into_any())).transpose()
@@ -241,7 +242,7 @@ fn recvfrom_into<'py>(
 ) -> Attempt<'py> {
     let py = buffer.py();
     let wanted = size(nbytes).filter(|size| *size > 0 && is_of_internet(socket));
-    let lent = Lent::for_writing(buffer);
+    let lent = View::write(buffer);
     let (Some(wanted), Ok(mut memory)) = (wanted, lent) else {
         let arguments = (buffer, nbytes);
         return socket.object().call_method1("recvfrom_into", arguments).map(Some);
@@ -252,7 +253,7 @@ fn recvfrom_into<'py>(
         return socket.object().call_method1("recvfrom_into", arguments).map(Some);
     }
     let received = unless_it_waits(py, || {
-        memory.write(|memory| kernel::recvfrom(socket.descriptor(), &mut memory[..wanted]))
+        memory.fill(|memory| kernel::recvfrom(socket.descriptor(), &mut memory[..wanted]))
     })?;
     drop(memory);
     let Some((count, name)) = received else {
@@ -288,16 +289,17 @@ fn send_rest<'py>(
     let py = data.py();
     let fd = socket.descriptor();
     let start = call.fields().position.get();
-    let send = |data: &[u8]| {
-        let sent = unless_it_waits(py, || kernel::send(fd, data.get(start..).unwrap_or_default()))?
-            .unwrap_or(0);
-        call.fields().position.set(start + sent);
-        Ok((start + sent >= data.len()).then(|| none(py)))
+    let send = |data: &[u8]| kernel::send(fd, data.get(start..).unwrap_or_default());
+    let (len, sent) = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+        let bytes = bytes.as_bytes();
+        (bytes.len(), unless_it_waits(py, || send(bytes))?)
+    } else {
+        let view = View::read(data)?;
+        (view.len(), unless_it_waits(py, || view.show(send))?)
     };
-    if let Ok(bytes) = data.cast_exact::<PyBytes>() {
-        return send(bytes.as_bytes());
-    }
-    Lent::for_reading(data)?.read(send)
+    let sent = sent.unwrap_or(0);
+    call.fields().position.set(start + sent);
+    Ok((start + sent >= len).then(|| none(py)))
 }
 
 // ---------------------------------------------------------------------------------------------
