@@ -7,6 +7,7 @@
 //!   Waker::wake ──────▶ ends a sleep   from any thread, and from a signal handler
 //!   SignalPipe ───────▶ bytes          numbers of signals, for a host that catches them itself
 //!   socket::recv ─────▶ bytes          and its kin, which never wait
+//!   pipe::read ───────▶ bytes          the same for what is no socket
 //! ```
 //!
 //! Everything here is safe to call and speaks `io::Result`, with the kernel's own error numbers.
@@ -44,6 +45,7 @@
 pub mod clock;
 pub mod punctual;
 pub mod socket;
+pub mod pipe;
 
 pub mod selector;
 pub mod waker;

@@ -8,7 +8,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::{Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -169,6 +169,26 @@ pub fn send_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let pieces = &pieces[..pieces.len().min(MOST)];
     let mut nothing = SendAncillaryBuffer::default();
     Ok(net::sendmsg(borrow(fd)?, pieces, &mut nothing, SendFlags::NOSIGNAL)?)
+}
+
+/// Takes a datagram, of which what `buffer` does not hold is lost, and says who sent it.
+///
+/// # Errors
+///
+/// `EAGAIN` if none has arrived; `ECONNREFUSED` and its kin, which an earlier one met on its way.
+pub fn recv_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Name)> {
+    let (received, _, address) = net::recvfrom(borrow(fd)?, buffer, RecvFlags::empty())?;
+    Ok((received, address.as_ref().map_or(Name::Unknown, Name::of)))
+}
+
+/// Sends a datagram to an address.
+///
+/// # Errors
+///
+/// `EAGAIN` if there is no room for it now, `EMSGSIZE` if it is too large, and what an earlier one
+/// met on its way.
+pub fn send_to(fd: RawFd, bytes: &[u8], address: SocketAddr) -> io::Result<usize> {
+    Ok(net::sendto(borrow(fd)?, bytes, SendFlags::NOSIGNAL, &address)?)
 }
 
 /// Says that nothing more will be sent.
