@@ -272,6 +272,35 @@ class SSLProtocol:
     def _get_app_transport(self) -> Any: ...
     def _get_extra_info(self, name: str, default: Any = None) -> Any: ...
 
+class _SelectorDatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+    """The transport of datagrams: a UDP socket, or any other of the kind."""
+
+    max_size: int
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: Any,
+        protocol: Any,
+        address: Any = None,
+        waiter: Any = None,
+        extra: Any = None,
+    ) -> None: ...
+
+class _UnixReadPipeTransport(asyncio.ReadTransport):
+    """The transport of a pipe's reading end, or what stands for one."""
+
+    max_size: int
+    def __init__(
+        self, loop: EventLoop, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> None: ...
+
+class _UnixWritePipeTransport(asyncio.transports._FlowControlMixin, asyncio.WriteTransport):
+    """The transport of a pipe's writing end, or what stands for one."""
+
+    def __init__(
+        self, loop: EventLoop, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> None: ...
+
 def create_task(
     coro: _TaskLike[_T],
     *,

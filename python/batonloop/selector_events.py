@@ -14,7 +14,6 @@ import os
 import selectors
 import socket
 import sys
-import weakref
 from asyncio import base_events as _asyncio_base_events
 from asyncio import constants, streams, trsock
 from asyncio import selector_events as _asyncio_selector_events
@@ -63,7 +62,6 @@ _BORROWED: dict[type, tuple[str, ...]] = {
     _asyncio_selector_events.BaseSelectorEventLoop: (
         "_accept_connection",
         "_accept_connection2",
-        "_make_datagram_transport",
         "_sock_accept",
         "_sock_connect",
         "_sock_connect_cb",
@@ -81,8 +79,6 @@ _BORROWED: dict[type, tuple[str, ...]] = {
         "remove_writer",
     ),
     _asyncio_unix_events._UnixSelectorEventLoop: (
-        "_make_read_pipe_transport",
-        "_make_write_pipe_transport",
         "_sock_add_cancellation_callback",
         "_sock_sendfile_native",
         "_sock_sendfile_native_impl",
@@ -127,16 +123,13 @@ class _SelectorView:
 class BaseSelectorEventLoop(BaseEventLoop):
     """An event loop with sockets, transports, servers and pipes."""
 
-    __slots__ = ("_transports", "_unix_server_sockets")
+    __slots__ = ("_unix_server_sockets",)
 
-    # Who uses which descriptor: nobody else may watch it meanwhile.
-    _transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
     # The inode of each listening UNIX socket of ours: the file is removed only if it is still it.
     _unix_server_sockets: dict[Any, int]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls, *args, **kwargs)
-        self._transports = weakref.WeakValueDictionary()
         self._unix_server_sockets = {}
         return self
 
@@ -157,7 +150,7 @@ class BaseSelectorEventLoop(BaseEventLoop):
             except (AttributeError, TypeError, ValueError):
                 raise ValueError(f"Invalid file object: {fd!r}") from None
         try:
-            transport = self._transports.get(number) or self._transport_of(number)
+            transport = self._transport_of(number)
         except OverflowError:
             return
         if transport is not None and not transport.is_closing():
@@ -264,6 +257,35 @@ class BaseSelectorEventLoop(BaseEventLoop):
             resumed.cancel()
             raise
         return tls._app_transport  # type: ignore[no-any-return]
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.DatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return _batonloop._SelectorDatagramTransport(self, sock, protocol, address, waiter, extra)
+
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.ReadTransport:
+        return _batonloop._UnixReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.WriteTransport:
+        return _batonloop._UnixWritePipeTransport(self, pipe, protocol, waiter, extra)
 
     def _start_serving(
         self,

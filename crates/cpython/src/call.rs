@@ -1,5 +1,7 @@
 //! Calls into Python at the price of a C call.
 
+use std::ffi::{CStr, c_char, c_int};
+
 use pyo3::types::{PyAny, PyString};
 use pyo3::{Bound, Py, PyErr, PyResult, Python, ffi};
 
@@ -89,6 +91,25 @@ pub fn tuple_len(object: &Bound<'_, PyAny>) -> Option<usize> {
     // SAFETY: it is a tuple.
     let size = unsafe { ffi::PyTuple_GET_SIZE(object.as_ptr()) };
     usize::try_from(size).ok()
+}
+
+/// Tells those who listen of what is about to happen: `sys.audit(event, first, second)`.
+///
+/// # Errors
+///
+/// What a listener raises, to forbid it.
+#[inline]
+pub fn audit(event: &CStr, first: &Bound<'_, PyAny>, second: &Bound<'_, PyAny>) -> PyResult<()> {
+    let format = c"OO".as_ptr();
+    // SAFETY: both strings are such, and the format speaks of two objects, which are alive.
+    if unsafe { PySys_Audit(event.as_ptr(), format, first.as_ptr(), second.as_ptr()) } < 0 {
+        return Err(PyErr::fetch(first.py()));
+    }
+    Ok(())
+}
+
+unsafe extern "C" {
+    fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
 }
 
 /// What `object.__setattr__` and `object.__delattr__` do, for a class that looks on.

@@ -117,6 +117,12 @@ pub enum SocketCall {}
 pub enum SocketTransport {}
 /// Marks an object laid out as a transport on top of TLS.
 pub enum SSLTransport {}
+/// Marks the transport of datagrams.
+pub enum DatagramTransport {}
+/// Marks the transport of a pipe's reading end.
+pub enum ReadPipeTransport {}
+/// Marks the transport of a pipe's writing end.
+pub enum WritePipeTransport {}
 
 static FUTURE: Shared = Shared::new();
 static TASK: Shared = Shared::new();
@@ -126,6 +132,9 @@ static SLEEP: Shared = Shared::new();
 static SOCKET_CALL: Shared = Shared::new();
 static SOCKET_TRANSPORT: Shared = Shared::new();
 static SSL_TRANSPORT: Shared = Shared::new();
+static DATAGRAM_TRANSPORT: Shared = Shared::new();
+static READ_PIPE_TRANSPORT: Shared = Shared::new();
+static WRITE_PIPE_TRANSPORT: Shared = Shared::new();
 
 // SAFETY: the type is only made by the builder, with the size of the fields and, in the shared
 // flavour, on a base whose layout was compared with them; every field is valid as zero bits.
@@ -257,33 +266,44 @@ unsafe impl Kind for SocketCall {
     }
 }
 
-// SAFETY: the type is only made by the builder, with the size of the fields, on a base whose slots
-// were compared with them; every field is valid as zero bits.
-unsafe impl Kind for SocketTransport {
-    type Fields = TransportFields;
+macro_rules! transport_kinds {
+    ($($kind:ident in $shared:ident),*) => {$(
+        // SAFETY: the type is only made by the builder, with the size of the fields, on bases whose
+        // slots were compared with them; every field is valid as zero bits.
+        unsafe impl Kind for $kind {
+            type Fields = TransportFields;
 
-    #[cfg(not(Py_3_13))]
-    const DICT_AND_WEAKREFS: [usize; 2] = TransportFields::DICT_AND_WEAKREFS;
+            #[cfg(not(Py_3_13))]
+            const DICT_AND_WEAKREFS: [usize; 2] = TransportFields::DICT_AND_WEAKREFS;
 
-    fn shared() -> &'static Shared {
-        &SOCKET_TRANSPORT
-    }
+            fn shared() -> &'static Shared {
+                &$shared
+            }
 
-    #[inline]
-    fn each_slot(fields: &TransportFields, visit: &mut impl FnMut(&Slot)) {
-        fields.each_slot(visit);
-    }
+            #[inline]
+            fn each_slot(fields: &TransportFields, visit: &mut impl FnMut(&Slot)) {
+                fields.each_slot(visit);
+            }
 
-    #[inline]
-    fn needs_finalizer(fields: &TransportFields) -> bool {
-        fields.is_open()
-    }
+            #[inline]
+            fn needs_finalizer(fields: &TransportFields) -> bool {
+                fields.is_open()
+            }
 
-    #[inline]
-    fn unlink(fields: &TransportFields) {
-        owners::forget(fields);
-    }
+            #[inline]
+            fn unlink(fields: &TransportFields) {
+                owners::forget(fields);
+            }
+        }
+    )*};
 }
+
+transport_kinds!(
+    SocketTransport in SOCKET_TRANSPORT,
+    DatagramTransport in DATAGRAM_TRANSPORT,
+    ReadPipeTransport in READ_PIPE_TRANSPORT,
+    WritePipeTransport in WRITE_PIPE_TRANSPORT
+);
 
 // SAFETY: as for `Handle`; the base is the Python class `_FlowControlMixin`.
 unsafe impl Kind for SSLTransport {
@@ -318,7 +338,8 @@ macro_rules! type_info {
     )*};
 }
 
-type_info!(Future, Task, Handle, TimerHandle, Sleep, SocketCall, SSLTransport, SocketTransport);
+type_info!(Future, Task, Handle, TimerHandle, Sleep, SocketCall, SSLTransport);
+type_info!(SocketTransport, DatagramTransport, ReadPipeTransport, WritePipeTransport);
 
 /// The fields of an object of a known kind.
 pub trait Fields<K: Kind> {

@@ -1,6 +1,6 @@
-//! What a Python socket knows of itself, read where it stands: its descriptor above all.
+//! What a Python socket or raw file knows of itself, read where it stands: its descriptor above all.
 //!
-//! A program may close a socket that a transport uses, and its number may then be somebody else's.
+//! A program may close a file that a transport uses, and its number may then be somebody else's.
 //! So a transport does not remember the number but reads it whenever it needs it: -1 means closed.
 //!
 //! A program may also derive from `socket.socket`, or give it a method of its own. Whoever wants to
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyType, PyTypeMethods};
-use pyo3::{Bound, Py, PyResult, Python, ffi, intern};
+use pyo3::{Bound, Py, PyResult, Python, ffi};
 
 use crate::slot::Slot;
 
@@ -30,7 +30,14 @@ struct SocketFields {
     timeout: Cell<i64>,
 }
 
-/// Whether sockets were found to be laid out so.
+/// How `fileio` of `Modules/_io/fileio.c` begins, and a socket too.
+#[repr(C)]
+struct FileFields {
+    head: ffi::PyObject,
+    fd: Cell<c_int>,
+}
+
+/// Whether sockets and raw files were found to be laid out so.
 static IS_PROVEN: AtomicBool = AtomicBool::new(false);
 
 /// The methods of `socket.socket` that are done here without being called.
@@ -60,11 +67,12 @@ static GENUINE: Genuine = Genuine { class: Cell::new(ptr::null_mut()), version: 
 /// The [`METHODS`] as they were when this module was imported.
 static OWN_METHODS: PyOnceLock<[Py<PyAny>; METHODS.len()]> = PyOnceLock::new();
 
-/// Looks at a live socket: does all that we read stand where we think? Once, before any other call.
+/// Looks at a live socket and a raw file: does all that we read stand where we think? Once, before
+/// any other call.
 ///
 /// # Errors
 ///
-/// What Python raises when a socket is made.
+/// What Python raises when they are made.
 pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
     let class = py.import("_socket")?.getattr("socket")?;
     let basicsize = class.getattr("__basicsize__")?.extract::<usize>()?;
@@ -72,7 +80,8 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
     let number = socket.call_method0("fileno")?.extract::<c_int>()?;
     let proven = basicsize >= size_of::<SocketFields>()
         && read(&socket).fd.get() == number
-        && is_laid_out_further(&socket)?;
+        && is_laid_out_further(&socket)?
+        && is_file_laid_out(py, number)?;
     socket.call_method0("close")?;
     let proven = proven && read(&socket).fd.get() == -1;
     IS_PROVEN.store(proven, Ordering::Relaxed);
@@ -80,6 +89,19 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
         remember_class(py)?;
     }
     Ok(proven)
+}
+
+/// Whether the descriptor of a raw file stands where we think, open and closed. The number stays
+/// its owner's.
+fn is_file_laid_out(py: Python<'_>, number: c_int) -> PyResult<bool> {
+    let class = py.import("_io")?.getattr("FileIO")?;
+    let basicsize = class.getattr("__basicsize__")?.extract::<usize>()?;
+    let file = class.call1((number, "rb", false))?;
+    // SAFETY: the object is alive; whatever stands there is longer than a number.
+    let fields = unsafe { &*file.as_ptr().cast::<FileFields>() };
+    let while_open = basicsize >= size_of::<FileFields>() && fields.fd.get() == number;
+    file.call_method0("close")?;
+    Ok(while_open && fields.fd.get() == -1)
 }
 
 /// Whether what stands behind the descriptor says what the socket says.
@@ -191,18 +213,18 @@ impl<'a, 'py> Socket<'a, 'py> {
     }
 }
 
-/// Whether the descriptor of `object` can be read where it stands: it is a `_socket.socket`.
+/// Whether the descriptor of `object` can be read where it stands: it is a `_socket.socket` or a
+/// `_io.FileIO`.
 pub fn is_readable(object: &Bound<'_, PyAny>) -> bool {
     let py = object.py();
-    IS_PROVEN.load(Ordering::Relaxed)
-        && py
-            .import(intern!(py, "_socket"))
-            .and_then(|module| module.getattr(intern!(py, "socket")))
-            .and_then(|class| object.is_instance(&class))
-            .unwrap_or(false)
+    let is_a = |module: &str, class: &str| {
+        let class = py.import(module).and_then(|module| module.getattr(class));
+        class.and_then(|class| object.is_instance(&class)).unwrap_or(false)
+    };
+    IS_PROVEN.load(Ordering::Relaxed) && (is_a("_socket", "socket") || is_a("_io", "FileIO"))
 }
 
-/// The descriptor of the socket in a slot, for which [`is_readable`] was true; -1 if the slot is
+/// The descriptor of the file in a slot, for which [`is_readable`] was true; -1 if the slot is
 /// empty.
 ///
 /// # Safety
@@ -215,6 +237,6 @@ pub(crate) unsafe fn descriptor_in(slot: &Slot) -> c_int {
         return -1;
     }
     // SAFETY: the caller answers for what the slot holds, and the layout was proven.
-    let fields = unsafe { &*object.cast::<SocketFields>() };
+    let fields = unsafe { &*object.cast::<FileFields>() };
     fields.fd.get()
 }

@@ -50,14 +50,19 @@ pub fn handles_are_as_laid_out(handle: &Bound<'_, PyAny>, timer: &Bound<'_, PyAn
 }
 
 /// Whether the slots of `asyncio.transports._FlowControlMixin` stand where [`TransportFields`]
-/// says.
-pub fn transports_are_as_laid_out(mixin: &Bound<'_, PyAny>, base: &Bound<'_, PyAny>) -> bool {
+/// says, and its other abstract classes, of which `base` is the first, add none to those of `base`.
+pub fn transports_are_as_laid_out(
+    mixin: &Bound<'_, PyAny>,
+    base: &Bound<'_, PyAny>,
+    others: &[&Bound<'_, PyAny>],
+) -> bool {
     use std::mem::offset_of;
 
-    let extra = member_offset(base, "_extra") == Some(offset_of!(TransportFields, extra));
+    let [extra, end] = TransportFields::extra_and_end();
     let after = offset_of!(TransportFields, protocol);
     let slots = TransportFields::base_slots();
-    extra
+    member_offset(base, "_extra") == Some(extra)
+        && others.iter().chain(&[base]).all(|class| basicsize(class) == Some(end))
         && basicsize(mixin) == Some(after)
         && slots.iter().all(|(name, offset)| member_offset(mixin, name) == Some(*offset))
 }

@@ -88,7 +88,11 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
     module.add_class::<transports::clients::Clients>()?;
+    transports::verify_layout(py)?;
     module.add("_SelectorSocketTransport", transports::socket::make_type(py)?)?;
+    module.add("_SelectorDatagramTransport", transports::datagram::make_type(py)?)?;
+    module.add("_UnixReadPipeTransport", transports::read_pipe::make_type(py)?)?;
+    module.add("_UnixWritePipeTransport", transports::write_pipe::make_type(py)?)?;
     module.add("SSLProtocol", ssl_protocol)?;
     module.add("_SSLProtocolTransport", ssl_transport)?;
     module.add("LAYOUT", if shared { "shared" } else { "own" })?;

@@ -99,6 +99,10 @@ pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks",
 pub(crate) static BASE_TRANSPORT: Imported = Imported::new("asyncio.transports", "BaseTransport");
 pub(crate) static FLOW_CONTROL_MIXIN: Imported =
     Imported::new("asyncio.transports", "_FlowControlMixin");
+pub(crate) static DATAGRAM_TRANSPORT: Imported =
+    Imported::new("asyncio.transports", "DatagramTransport");
+pub(crate) static READ_TRANSPORT: Imported = Imported::new("asyncio.transports", "ReadTransport");
+pub(crate) static WRITE_TRANSPORT: Imported = Imported::new("asyncio.transports", "WriteTransport");
 pub(crate) static BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "BufferedProtocol");
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
@@ -129,6 +133,14 @@ pub(crate) static SSL_ERROR: Imported = Imported::new("ssl", "SSLError");
 pub(crate) static SSL_WANT_READ_ERROR: Imported = Imported::new("ssl", "SSLWantReadError");
 pub(crate) static SSL_SYSCALL_ERROR: Imported = Imported::new("ssl", "SSLSyscallError");
 pub(crate) static SSL_CERTIFICATE_ERROR: Imported = Imported::new("ssl", "CertificateError");
+
+/// How Python spells an address of IPv6, which may be otherwise than Rust does.
+pub(crate) static INET_NTOP: Imported = Imported::new("socket", "inet_ntop");
+pub(crate) static AF_INET6: Imported = Imported::new("socket", "AF_INET6");
+/// The class that create_datagram_endpoint() makes: what derives from it may send otherwise.
+pub(crate) static SOCKET: Imported = Imported::new("socket", "socket");
+/// Where datagrams wait: taken from the left at the price of one.
+pub(crate) static DEQUE: Imported = Imported::new("collections", "deque");
 
 static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 

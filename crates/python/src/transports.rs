@@ -17,11 +17,11 @@ use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::owners;
 use batonloop_cpython::kind::{Fields, Kind};
 use batonloop_cpython::layout::TransportFields;
-use batonloop_cpython::{Outcome, call, context, coroutine};
+use batonloop_cpython::{Outcome, call, context, coroutine, verify};
 use pyo3::call::PyCallArgs;
 #[cfg(Py_3_13)]
 use pyo3::exceptions::PyAssertionError;
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyTypeError};
+use pyo3::exceptions::{PyConnectionError, PyImportError, PyOSError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
@@ -38,7 +38,12 @@ mod read;
 mod class;
 #[cfg(Py_3_13)]
 pub(crate) mod clients;
+mod life;
 pub(crate) mod socket;
+pub(crate) mod datagram;
+mod pipe;
+pub(crate) mod read_pipe;
+pub(crate) mod write_pipe;
 pub(crate) mod accept;
 
 pub(crate) use extra::spelled;
@@ -63,20 +68,54 @@ const HAS_PROTOCOL: u32 = 1 << 7;
 const HAS_OWN_CONTEXT: u32 = 1 << 8;
 /// The protocol is ours and takes bytes as they come.
 const IS_DIRECT: u32 = 1 << 9;
+/// The loss is queued or told.
+const LOST: u32 = 1 << 10;
 
-/// What the loop does with transports of one kind.
-struct Verbs {
+/// What is particular to the transports of one kind, for who does not know the kind.
+struct Manner {
     /// There is something to read.
     read: &'static Verb,
     /// It can be written to again.
     write: &'static Verb,
+    /// It is connected.
+    connect: &'static Verb,
     /// The end is to be told.
     lose: &'static Verb,
+    /// Whether a queued loss counts in `_conn_lost`.
+    counts_loss: bool,
+    /// Whether an error that ends it is nothing unusual: it is shown in debug mode only.
+    is_usual: fn(&PyErr, Python<'_>) -> bool,
 }
 
 /// A kind of transports.
 trait TransportKind: Kind<Fields = TransportFields> {
-    const VERBS: &'static Verbs;
+    /// What [`life`] makes of the rest.
+    const MANNER: &'static Manner = &life::Of::<Self>::MANNER;
+    /// The method that asyncio watches the writer with.
+    const WRITE_READY: &'static str = "_write_ready";
+    /// Whether a queued loss counts in `_conn_lost`.
+    const COUNTS_LOSS: bool = true;
+
+    /// Watches the reader, once the protocol was told of the connection.
+    fn start_reading(this: Transport<'_, '_>) -> PyResult<()> {
+        this.start_reading()
+    }
+
+    /// The reader is roused.
+    fn read(this: Transport<'_, '_>) -> PyResult<()>;
+
+    /// The writer is roused.
+    fn write(this: Transport<'_, '_>) -> PyResult<()>;
+
+    /// `close()`.
+    fn close(this: Transport<'_, '_>) -> PyResult<()> {
+        this.close()
+    }
+
+    /// Whether an error that ends it is nothing unusual.
+    fn is_usual(error: &PyErr, py: Python<'_>) -> bool {
+        error.is_instance_of::<PyOSError>(py)
+    }
 }
 
 /// A protocol of ours that takes bytes as they come: TLS. It stands below in the order of modules,
@@ -96,13 +135,13 @@ pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
 struct Transport<'a, 'py> {
     object: &'a Bound<'py, PyAny>,
     fields: &'a TransportFields,
-    verbs: &'static Verbs,
+    manner: &'static Manner,
 }
 
 impl<'a, 'py> Transport<'a, 'py> {
     #[inline]
     fn of<K: TransportKind>(this: &'a Bound<'py, K>) -> Self {
-        Self { object: this.as_any(), fields: this.fields(), verbs: K::VERBS }
+        Self { object: this.as_any(), fields: this.fields(), manner: K::MANNER }
     }
 
     fn py(self) -> Python<'py> {
@@ -157,7 +196,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         if self.fields.has(CLOSING | PAUSED) {
             return Ok(());
         }
-        self.watch(&event_loop, Side::Reader, self.verbs.read)?;
+        self.watch(&event_loop, Side::Reader, self.manner.read)?;
         self.fields.add(READING);
         Ok(())
     }
@@ -168,7 +207,7 @@ impl<'a, 'py> Transport<'a, 'py> {
             return Ok(());
         };
         self.keep_context(&self.fields.write_context)?;
-        self.watch(&event_loop, Side::Writer, self.verbs.write)?;
+        self.watch(&event_loop, Side::Writer, self.manner.write)?;
         self.fields.add(WRITING);
         Ok(())
     }
@@ -241,7 +280,7 @@ impl<'a, 'py> Transport<'a, 'py> {
 
     /// `abort()`, and after an error: nothing more is written.
     fn force_close(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
-        if self.fields.conn_lost.get() != 0 {
+        if self.fields.has(LOST) {
             return Ok(());
         }
         if !self.fields.backlog.is_empty() {
@@ -264,7 +303,10 @@ impl<'a, 'py> Transport<'a, 'py> {
     /// Queues the end.
     fn lose_soon(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
-        self.fields.conn_lost.set(self.fields.conn_lost.get() + 1);
+        self.fields.add(LOST);
+        if self.manner.counts_loss {
+            self.fields.conn_lost.set(self.fields.conn_lost.get() + 1);
+        }
         let Some(event_loop) = self.event_loop() else {
             return Ok(());
         };
@@ -272,7 +314,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         if let Some(host) = EventLoop::direct(&event_loop) {
             self.keep_context(&self.fields.write_context)?;
             self.fields.exception.set(exception);
-            host.queue(self.object.clone(), self.verbs.lose);
+            host.queue(self.object.clone(), self.manner.lose);
             return Ok(());
         }
         let method = self.object.getattr(intern!(py, "_call_connection_lost"))?;
@@ -293,6 +335,18 @@ impl<'a, 'py> Transport<'a, 'py> {
         let keywords = PyDict::new(py);
         keywords.set_item("context", self.fields.context.get(py))?;
         call_soon.call(arguments, Some(&keywords)).map(drop)
+    }
+
+    /// Tells the end at once, unless it is queued: what had to be written before it is written.
+    fn lose_now(self) -> PyResult<()> {
+        if self.fields.has(LOST) {
+            return Ok(());
+        }
+        self.fields.add(LOST);
+        if self.manner.counts_loss {
+            self.fields.conn_lost.set(1);
+        }
+        self.call_connection_lost(&none(self.py()))
     }
 
     /// Tells the protocol that the connection is lost, and lets everything go.
@@ -383,28 +437,23 @@ impl<'a, 'py> Transport<'a, 'py> {
 
     // Errors.
 
-    /// After an error that ends the connection: the kernel's are shown in debug mode only, all
-    /// others go to the exception handler. What leaves the loop leaves it.
+    /// After an error that ends the connection: usual ones are shown in debug mode only, all others
+    /// go to the exception handler. What leaves the loop leaves it.
     #[cold]
     fn fatal_error(self, error: PyErr, message: &str) -> PyResult<()> {
         let py = self.py();
         if exceptions::is_exit(&error, py) {
             return Err(error);
         }
-        let is_os_error = error.is_instance_of::<PyOSError>(py);
+        let is_usual = (self.manner.is_usual)(&error, py);
         let exception = coroutine::exception_of(error, py);
-        self.tell_of(&exception, is_os_error, message)?;
+        self.tell_of(&exception, is_usual, message)?;
         self.force_close(Some(exception))
     }
 
-    fn tell_of(
-        self,
-        exception: &Bound<'py, PyAny>,
-        is_os_error: bool,
-        message: &str,
-    ) -> PyResult<()> {
+    fn tell_of(self, exception: &Bound<'py, PyAny>, is_usual: bool, message: &str) -> PyResult<()> {
         let py = self.py();
-        if !is_os_error {
+        if !is_usual {
             return self.report(exception, message);
         }
         if !self.is_debugged() {
@@ -512,4 +561,21 @@ fn check_loop<'a>(event_loop: &'a Bound<'_, PyAny>) -> PyResult<&'a EventLoop> {
     EventLoop::of(event_loop).ok_or_else(|| {
         PyTypeError::new_err("a transport of batonloop works on a loop of batonloop only")
     })
+}
+
+/// Looks whether everything stands where our types expect it; before any of them is made.
+///
+/// ImportError if asyncio's classes are not as they were.
+pub(crate) fn verify_layout(py: Python<'_>) -> PyResult<()> {
+    let others = [&names::DATAGRAM_TRANSPORT, &names::READ_TRANSPORT, &names::WRITE_TRANSPORT];
+    let [datagram, read, write] = others.map(|class| class.get(py));
+    let mixin = names::FLOW_CONTROL_MIXIN.get(py)?;
+    let base = names::BASE_TRANSPORT.get(py)?;
+    if !verify::transports_are_as_laid_out(mixin, base, &[datagram?, read?, write?]) {
+        return Err(PyImportError::new_err(
+            "asyncio's transports of this Python have other slots than batonloop knows; \
+             please report the Python version",
+        ));
+    }
+    Ok(())
 }

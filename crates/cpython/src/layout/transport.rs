@@ -43,10 +43,13 @@ pub struct TransportFields {
     pub empty_waiter: Slot,
     /// Why the connection will be lost.
     pub exception: Slot,
-    /// A list of what is still to be written.
+    /// What is still to be written: a list of bytes; a deque of datagrams, each with its address.
+    /// Invariant: empty if nothing is.
     pub backlog: Slot,
     /// The address of a datagram socket's only partner.
     pub address: Slot,
+    /// Who sent the last datagram, as Python spells it.
+    pub sender: Slot,
     #[cfg(not(Py_3_13))]
     pub(crate) dict: Slot,
     #[cfg(not(Py_3_13))]
@@ -73,7 +76,8 @@ pub struct TransportFields {
     pub expected: Cell<usize>,
     /// Who is at the other end, packed; zeros if that is in `extra`.
     pub peer: Cell<[u32; 7]>,
-    /// What this end is called, packed; zeros if nobody asked yet.
+    /// What this end is called, packed; zeros if nobody asked yet. For datagrams, what is in
+    /// `sender`, packed.
     pub local: Cell<[u32; 7]>,
 }
 
@@ -119,7 +123,7 @@ impl TransportFields {
         if !self.reads_file.get() {
             return self.ask_file(py);
         }
-        // SAFETY: the slot is not empty, and by the invariant it holds a socket.
+        // SAFETY: the slot is not empty, and by the invariant it holds a socket or a raw file.
         unsafe { socket::descriptor_in(&self.file) }
     }
 
@@ -189,11 +193,17 @@ impl TransportFields {
             &self.exception,
             &self.backlog,
             &self.address,
+            &self.sender,
         ] {
             visit(slot);
         }
         #[cfg(not(Py_3_13))]
         visit(&self.dict);
+    }
+
+    /// Where the one slot of `BaseTransport` stands, and where those behind it begin.
+    pub(crate) fn extra_and_end() -> [usize; 2] {
+        [std::mem::offset_of!(Self, extra), std::mem::offset_of!(Self, high_water)]
     }
 
     /// Where the slots of `_FlowControlMixin` stand, by their names.

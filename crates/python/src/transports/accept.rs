@@ -281,5 +281,5 @@ fn open(transport: &Bound<'_, SocketTransport>, listener: &Listener) -> PyResult
         socket::set_nodelay(this.fields.open_descriptor(py))
             .map_err(|error| exceptions::os_error(&error, py))?;
     }
-    super::socket::begin(transport, &event_loop, None)
+    super::life::begin(transport, &event_loop, None)
 }

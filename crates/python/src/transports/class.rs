@@ -3,6 +3,8 @@
 //! Every kind of transport takes of these what asyncio's of that kind has. The private ones are
 //! here because asyncio's own code, or a well-known library, calls or reads them.
 
+use std::ffi::CStr;
+
 use batonloop_cpython::kind::{Fields, owners};
 use batonloop_cpython::method::{Args, Method, Property, missing};
 use batonloop_cpython::verify;
@@ -14,21 +16,37 @@ use super::{CLOSING, EOF, PAUSED, PROTOCOL_PAUSED, Transport, TransportKind};
 use crate::host::EventLoop;
 use crate::names::{boolean, none};
 
+/// The one argument of a method, by its place or its name.
+#[inline]
+pub(super) fn only<'a, 'py>(
+    args: Args<'a, 'py>,
+    method: &str,
+    name: &str,
+) -> PyResult<&'a Bound<'py, PyAny>> {
+    if let [argument] = args.positional()
+        && !args.has_keywords()
+    {
+        return Ok(argument);
+    }
+    let [argument] = args.parse(method, [name], 1)?;
+    argument.ok_or_else(|| missing(method, name, 1))
+}
+
 /// `write(data)`: sent at once as far as the kernel takes it.
 fn write<'py, K: TransportKind>(
     this: &Bound<'py, K>,
-    data: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write(data)?;
+    Transport::of(this).write(only(args, "write", "data")?)?;
     Ok(none(this.py()))
 }
 
-/// `writelines(pieces)`: as one vectored write.
+/// `writelines(list_of_data)`: as one vectored write.
 fn writelines<'py, K: TransportKind>(
     this: &Bound<'py, K>,
-    pieces: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write_lines(pieces)?;
+    Transport::of(this).write_lines(only(args, "writelines", "list_of_data")?)?;
     Ok(none(this.py()))
 }
 
@@ -44,7 +62,7 @@ fn can_write_eof<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<
 
 /// `close()`: reads no more, writes what waits, then loses the connection.
 fn close<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).close()?;
+    K::close(Transport::of(this))?;
     Ok(none(this.py()))
 }
 
@@ -120,9 +138,9 @@ fn read_protocol<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<
 /// `set_protocol(protocol)`: the next piece goes to it, and the loss.
 fn set_protocol<'py, K: TransportKind>(
     this: &Bound<'py, K>,
-    protocol: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).set_protocol(protocol)?;
+    Transport::of(this).set_protocol(only(args, "set_protocol", "protocol")?)?;
     Ok(none(this.py()))
 }
 
@@ -164,13 +182,13 @@ fn set_write_buffer_limits<'py, K: TransportKind>(
 
 /// `_read_ready()`: on a loop that sees every hand-off, the callback of the reader.
 fn read_ready<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).read()?;
+    K::read(Transport::of(this))?;
     Ok(none(this.py()))
 }
 
 /// `_write_ready()`: the same for the writer.
 fn write_ready<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write_backlog()?;
+    K::write(Transport::of(this))?;
     Ok(none(this.py()))
 }
 
@@ -179,7 +197,7 @@ fn add_reader<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     _: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).start_reading()?;
+    K::start_reading(Transport::of(this))?;
     Ok(none(this.py()))
 }
 
@@ -377,19 +395,34 @@ fn warn_unclosed<K: TransportKind>(this: &Bound<'_, K>) -> PyResult<()> {
         .map(drop)
 }
 
-pub(super) fn properties<K: TransportKind>() -> [Property<K>; 15] {
+pub(super) fn common_properties<K: TransportKind>() -> [Property<K>; 4] {
+    [
+        Property::read(c"_loop", c"The loop; None once the connection is lost.", read_loop::<K>),
+        Property::read(c"_extra", c"What get_extra_info() knows.", read_extra::<K>),
+        Property::read(c"_protocol", c"The protocol.", read_protocol::<K>),
+        Property::read(c"_closing", c"Whether it is closing.", read_closing::<K>),
+    ]
+}
+
+/// What transports on sockets have.
+pub(super) fn socket_properties<K: TransportKind>() -> [Property<K>; 4] {
     [
         Property::read(c"_sock", c"The socket; None once the connection is lost.", read_sock::<K>),
         Property::read(c"_sock_fd", c"The number of its descriptor.", read_sock_fd::<K>),
-        Property::read(c"_loop", c"The loop; None once the connection is lost.", read_loop::<K>),
-        Property::read(c"_extra", c"What get_extra_info() knows.", read_extra::<K>),
         Property::read(c"_server", c"The server that accepted it, or None.", read_server::<K>),
-        Property::read(c"_protocol", c"The protocol.", read_protocol::<K>),
-        Property::read(c"_buffer", c"What is still to be written.", read_buffer::<K>),
+        paused_property(),
+    ]
+}
+
+/// What transports have that can be read.
+pub(super) fn paused_property<K: TransportKind>() -> Property<K> {
+    Property::read(c"_paused", c"Whether reading is paused.", read_paused::<K>)
+}
+
+/// What transports have that can be written to.
+pub(super) fn limiting_properties<K: TransportKind>() -> [Property<K>; 4] {
+    [
         Property::read(c"_conn_lost", c"Whether the loss is certain.", read_conn_lost::<K>),
-        Property::read(c"_closing", c"Whether it is closing.", read_closing::<K>),
-        Property::read(c"_eof", c"Whether write_eof() was called.", read_eof::<K>),
-        Property::read(c"_paused", c"Whether reading is paused.", read_paused::<K>),
         Property::read(
             c"_protocol_paused",
             c"Whether the protocol was asked to pause.",
@@ -397,6 +430,14 @@ pub(super) fn properties<K: TransportKind>() -> [Property<K>; 15] {
         ),
         Property::read(c"_high_water", c"The upper limit of the backlog.", read_high_water::<K>),
         Property::read(c"_low_water", c"The lower limit of the backlog.", read_low_water::<K>),
+    ]
+}
+
+/// What connections alone have.
+pub(super) fn stream_properties<K: TransportKind>() -> [Property<K>; 3] {
+    [
+        Property::read(c"_buffer", c"What is still to be written.", read_buffer::<K>),
+        Property::read(c"_eof", c"Whether write_eof() was called.", read_eof::<K>),
         Property::read(
             c"_empty_waiter",
             c"The future of who waits until nothing waits to be written, or None.",
@@ -405,19 +446,32 @@ pub(super) fn properties<K: TransportKind>() -> [Property<K>; 15] {
     ]
 }
 
-pub(super) fn public_methods<K: TransportKind>() -> [Method<K>; 18] {
+pub(super) fn common_methods<K: TransportKind>() -> [Method<K>; 10] {
     [
-        Method::one_arg(c"write", WRITE_DOC, write::<K>),
-        Method::one_arg(
-            c"writelines",
-            c"Write pieces, in one call to the kernel.",
-            writelines::<K>,
-        ),
-        Method::no_args(c"write_eof", c"Say that nothing more will be written.", write_eof::<K>),
-        Method::no_args(c"can_write_eof", c"Return True: write_eof() works.", can_write_eof::<K>),
         Method::no_args(c"close", c"Write what waits, then lose the connection.", close::<K>),
-        Method::no_args(c"abort", c"Lose the connection and what waits.", abort::<K>),
         Method::no_args(c"is_closing", c"Return whether it is closing or closed.", is_closing::<K>),
+        Method::no_args(c"get_protocol", c"Return the protocol.", read_protocol::<K>),
+        Method::args(c"set_protocol", PROTOCOL_DOC, set_protocol::<K>),
+        Method::args(c"get_extra_info", EXTRA_DOC, read_extra_info::<K>),
+        Method::no_args(c"_connection_made", c"Tell the protocol.", connection_made::<K>),
+        Method::no_args(c"_read_ready", c"Read once.", read_ready::<K>),
+        Method::args(c"_add_reader", c"Begin to read, unless closing or paused.", add_reader::<K>),
+        Method::one_arg(
+            c"_call_connection_lost",
+            c"Tell the protocol and let everything go.",
+            call_connection_lost,
+        ),
+        Method::args(
+            c"_fatal_error",
+            c"Report an error and lose the connection.",
+            fatal_error::<K>,
+        ),
+    ]
+}
+
+/// What transports have that can be read.
+pub(super) fn reading_methods<K: TransportKind>() -> [Method<K>; 3] {
+    [
         Method::no_args(c"is_reading", c"Return whether it reads.", is_reading::<K>),
         Method::no_args(
             c"pause_reading",
@@ -425,9 +479,13 @@ pub(super) fn public_methods<K: TransportKind>() -> [Method<K>; 18] {
             pause_reading::<K>,
         ),
         Method::no_args(c"resume_reading", c"Read again.", resume_reading::<K>),
-        Method::no_args(c"get_protocol", c"Return the protocol.", read_protocol::<K>),
-        Method::one_arg(c"set_protocol", c"Set another protocol.", set_protocol::<K>),
-        Method::args(c"get_extra_info", EXTRA_DOC, read_extra_info::<K>),
+    ]
+}
+
+/// What transports have that can be written to.
+pub(super) fn limiting_methods<K: TransportKind>() -> [Method<K>; 4] {
+    [
+        Method::no_args(c"abort", c"Lose the connection and what waits.", abort::<K>),
         Method::no_args(
             c"get_write_buffer_size",
             c"Return how many bytes wait to be written.",
@@ -439,30 +497,23 @@ pub(super) fn public_methods<K: TransportKind>() -> [Method<K>; 18] {
             write_buffer_limits,
         ),
         Method::args(c"set_write_buffer_limits", LIMITS_DOC, set_write_buffer_limits::<K>),
-        Method::one_arg(
-            c"_force_close",
-            c"Lose the connection because of an exception, or None.",
-            force_close,
-        ),
-        Method::args(
-            c"_fatal_error",
-            c"Report an error and lose the connection.",
-            fatal_error::<K>,
-        ),
     ]
 }
 
-pub(super) fn private_methods<K: TransportKind>() -> [Method<K>; 8] {
+/// What transports on sockets and pipes alike lose the connection with.
+pub(super) fn force_close_method<K: TransportKind>(name: &'static CStr) -> Method<K> {
+    Method::one_arg(name, c"Lose the connection because of an exception, or None.", force_close)
+}
+
+/// What connections alone have.
+pub(super) fn stream_methods<K: TransportKind>() -> [Method<K>; 9] {
     [
-        Method::no_args(c"_read_ready", c"Read once.", read_ready::<K>),
+        Method::args(c"write", WRITE_DOC, write::<K>),
+        Method::args(c"writelines", WRITELINES_DOC, writelines::<K>),
+        Method::no_args(c"write_eof", c"Say that nothing more will be written.", write_eof::<K>),
+        Method::no_args(c"can_write_eof", c"Return True: write_eof() works.", can_write_eof::<K>),
+        force_close_method(c"_force_close"),
         Method::no_args(c"_write_ready", c"Write what waits, once.", write_ready::<K>),
-        Method::args(c"_add_reader", c"Begin to read, unless closing or paused.", add_reader::<K>),
-        Method::no_args(c"_connection_made", c"Tell the protocol.", connection_made::<K>),
-        Method::one_arg(
-            c"_call_connection_lost",
-            c"Tell the protocol and let everything go.",
-            call_connection_lost,
-        ),
         Method::no_args(
             c"_make_empty_waiter",
             c"Return a future for the moment when nothing waits to be written.",
@@ -481,12 +532,15 @@ pub(super) fn private_methods<K: TransportKind>() -> [Method<K>; 8] {
     ]
 }
 
-const WRITE_DOC: &std::ffi::CStr = c"\
-    Write bytes, a bytearray or a memoryview.\n\nWhat the kernel does not take at once is kept, \
-    and copied if it can change.";
-const EXTRA_DOC: &std::ffi::CStr = c"\
+const PROTOCOL_DOC: &CStr = c"set_protocol(protocol)\n\nSet another protocol.";
+const WRITELINES_DOC: &CStr = c"\
+    writelines(list_of_data)\n\nWrite pieces, in one call to the kernel.";
+const WRITE_DOC: &CStr = c"\
+    write(data)\n\nWrite bytes, a bytearray or a memoryview.\n\nWhat the kernel does not take at \
+    once is kept, and copied if it can change.";
+const EXTRA_DOC: &CStr = c"\
     get_extra_info(name, default=None)\n\nReturn what is known under a name: 'socket', \
     'sockname', 'peername'.";
-const LIMITS_DOC: &std::ffi::CStr = c"\
+const LIMITS_DOC: &CStr = c"\
     set_write_buffer_limits(high=None, low=None)\n\nSet the limits, in bytes, at which the \
     protocol is asked to pause and to go on.\n\nRaises ValueError unless high >= low >= 0.";

@@ -120,9 +120,8 @@ pub(crate) fn spelled(py: Python<'_>, name: Name) -> PyResult<Bound<'_, PyAny>> 
         Name::Unnamed => Ok("".into_pyobject(py)?.into_any()),
         Name::V4(name) => Ok((name.ip().to_string(), name.port()).into_pyobject(py)?.into_any()),
         Name::V6(name) => {
-            let spell = py.import(intern!(py, "socket"))?.getattr(intern!(py, "inet_ntop"))?;
-            let family = py.import(intern!(py, "socket"))?.getattr(intern!(py, "AF_INET6"))?;
-            let ip = spell.call1((family, name.ip().octets()))?;
+            let ip = name.ip().octets();
+            let ip = names::INET_NTOP.get(py)?.call1((names::AF_INET6.get(py)?, ip))?;
             Ok((ip, name.port(), name.flowinfo(), name.scope_id()).into_pyobject(py)?.into_any())
         }
     }

@@ -4,10 +4,12 @@
 //! the last time, the kernel writes straight into the bytes object. One piece a turn: the selector
 //! tells again of what is left, and others have their turn before.
 
+use std::io;
+
 use batonloop_cpython::buffer::View;
 use batonloop_cpython::bytes::{self, Handed, Spare};
-use batonloop_cpython::call;
 use batonloop_cpython::cell::LoopCell;
+use batonloop_cpython::{Outcome, call};
 use batonloop_sys::socket;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
@@ -28,6 +30,17 @@ static SPARE: Spare = Spare::new();
 /// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.
 static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
 
+/// Lends the memory where small pieces arrive; `leaf` calls no Python.
+#[inline]
+pub(super) fn with_hot<R>(py: Python<'_>, leaf: impl FnOnce(&mut [u8]) -> R) -> R {
+    HOT.with(py, |hot| {
+        if hot.is_empty() {
+            hot.resize(MAX_SIZE, 0);
+        }
+        leaf(hot)
+    })
+}
+
 impl<'py> Transport<'_, 'py> {
     /// The reader is roused.
     #[inline]
@@ -44,7 +57,8 @@ impl<'py> Transport<'_, 'py> {
             return self.read_into_buffer();
         }
         let py = self.py();
-        let data = match self.receive()? {
+        let fd = self.fields.open_descriptor(py);
+        let data = match self.receive(fd, socket::recv)? {
             Ok(data) => data,
             Err(error) if is_momentary(&error) => return Ok(()),
             Err(error) => {
@@ -55,33 +69,37 @@ impl<'py> Transport<'_, 'py> {
         if data.bytes.as_bytes().is_empty() {
             return self.read_eof();
         }
-        let protocol = self.protocol();
-        let received = call::method1(&protocol, intern!(py, "data_received"), data.bytes.as_any());
-        match received {
-            Ok(_) => {
-                SPARE.take_back(data);
-                Ok(())
-            }
+        match self.hand_over(data) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 self.fatal_error(*error, "Fatal error: protocol.data_received() call failed.")
             }
         }
     }
 
+    /// Gives to the protocol what has arrived.
+    #[inline]
+    pub(super) fn hand_over(self, data: Handed<'py>) -> Outcome {
+        let name = intern!(self.py(), "data_received");
+        call::method1(&self.protocol(), name, data.bytes.as_any())?;
+        SPARE.take_back(data);
+        Ok(())
+    }
+
     /// What has arrived, empty at the end.
     #[inline]
-    fn receive(self) -> PyResult<std::io::Result<Handed<'py>>> {
+    pub(super) fn receive(
+        self,
+        fd: i32,
+        fill: fn(i32, &mut [u8]) -> io::Result<usize>,
+    ) -> PyResult<io::Result<Handed<'py>>> {
         let py = self.py();
-        let fd = self.fields.open_descriptor(self.py());
         let expected = self.fields.expected.get();
         if expected > LARGEST_COPY {
             return self.receive_directly(fd, expected);
         }
-        HOT.with(py, |hot| {
-            if hot.is_empty() {
-                hot.resize(MAX_SIZE, 0);
-            }
-            Ok(socket::recv(fd, hot).map(|count| {
+        with_hot(py, |hot| {
+            Ok(fill(fd, hot).map(|count| {
                 self.fields.expected.set(count);
                 SPARE.hand_out(py, &hot[..count])
             }))
@@ -90,11 +108,10 @@ impl<'py> Transport<'_, 'py> {
 
     /// The kernel writes into the bytes object itself, which has room for a little more than what
     /// came the last time. What exceeds it goes into the hot buffer and is joined to it.
-    fn receive_directly(self, fd: i32, expected: usize) -> PyResult<std::io::Result<Handed<'py>>> {
+    fn receive_directly(self, fd: i32, expected: usize) -> PyResult<io::Result<Handed<'py>>> {
         let py = self.py();
         let capacity = (expected + expected / 8).next_multiple_of(LARGEST_COPY).min(MAX_SIZE);
-        HOT.with(py, |hot| {
-            hot.resize(MAX_SIZE, 0);
+        with_hot(py, |hot| {
             let mut spilled = 0;
             let received = bytes::filled(py, capacity, |memory| {
                 let more = &mut hot[..MAX_SIZE - memory.len()];

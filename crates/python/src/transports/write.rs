@@ -20,6 +20,8 @@ use crate::names;
 
 /// After so many writes to a lost connection, each further one is logged.
 const LOG_THRESHOLD: usize = 5;
+/// What is logged then.
+pub(super) const LOST_WRITE: &str = "socket.send() raised exception.";
 /// What the exception handler is told when the kernel refuses.
 const FATAL: &str = "Fatal write error on socket transport";
 /// So many entries are offered to the kernel at once.
@@ -41,7 +43,7 @@ impl<'py> Transport<'_, 'py> {
             return Ok(());
         }
         if fields.conn_lost.get() != 0 {
-            return self.count_lost_write();
+            return self.count_lost_write(LOST_WRITE);
         }
         let mut sent = 0;
         if fields.backlog.is_empty() {
@@ -63,10 +65,7 @@ impl<'py> Transport<'_, 'py> {
     fn write_any(self, data: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         let fields = self.fields;
-        let is_bytes_like = data.is_instance_of::<PyBytes>()
-            || data.is_instance_of::<PyByteArray>()
-            || data.is_instance_of::<PyMemoryView>();
-        if !is_bytes_like {
+        if !is_bytes_like(data) {
             return Err(not_bytes(data));
         }
         if fields.has(EOF) || !fields.empty_waiter.is_empty() {
@@ -76,7 +75,7 @@ impl<'py> Transport<'_, 'py> {
             return Ok(());
         }
         if fields.conn_lost.get() != 0 {
-            return self.count_lost_write();
+            return self.count_lost_write(LOST_WRITE);
         }
         let view = match View::read(data) {
             Ok(view) => view,
@@ -121,7 +120,7 @@ impl<'py> Transport<'_, 'py> {
                 return Ok(());
             }
             if fields.conn_lost.get() != 0 {
-                return self.count_lost_write();
+                return self.count_lost_write(LOST_WRITE);
             }
             let mut kept = Vec::new();
             for piece in pieces.try_iter()? {
@@ -170,7 +169,8 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return Ok(());
         }
-        match self.send_backlog()? {
+        let fd = fields.open_descriptor(py);
+        match self.offer_backlog(fd, socket::send, socket::send_vectored)? {
             Ok(()) => {}
             Err(error) if is_momentary(&error) => return Ok(()),
             Err(error) => {
@@ -195,18 +195,22 @@ impl<'py> Transport<'_, 'py> {
             waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
         }
         if fields.has(CLOSING) {
-            if fields.conn_lost.get() == 0 {
-                fields.conn_lost.set(1);
-                return self.call_connection_lost(&names::none(py));
-            }
-        } else if fields.has(EOF) {
+            return self.lose_now();
+        }
+        if fields.has(EOF) {
             return self.shut_down();
         }
         Ok(())
     }
 
-    /// Offers the backlog to the kernel, once, and takes off what it took.
-    fn send_backlog(self) -> PyResult<io::Result<()>> {
+    /// Offers the backlog to the kernel, once, and takes off what it took: a single entry is sent
+    /// with `one`, several with `many`.
+    pub(super) fn offer_backlog(
+        self,
+        fd: i32,
+        one: fn(i32, &[u8]) -> io::Result<usize>,
+        many: fn(i32, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> PyResult<io::Result<()>> {
         let py = self.py();
         let fields = self.fields;
         let Some(backlog) = fields.backlog.get(py) else {
@@ -219,16 +223,15 @@ impl<'py> Transport<'_, 'py> {
             .map(|entry| Ok(entry.cast_into::<PyBytes>()?))
             .collect::<PyResult<_>>()?;
         let written = fields.written.get();
-        let fd = fields.open_descriptor(self.py());
         let sent = if let [only] = entries.as_slice() {
-            socket::send(fd, &only.as_bytes()[written..])
+            one(fd, &only.as_bytes()[written..])
         } else {
             let mut pieces: Vec<IoSlice<'_>> =
                 entries.iter().map(|entry| IoSlice::new(entry.as_bytes())).collect();
             if let Some(first) = pieces.first_mut() {
                 first.advance(written);
             }
-            socket::send_vectored(fd, &pieces)
+            many(fd, &pieces)
         };
         let sent = match sent {
             Ok(sent) => sent,
@@ -256,7 +259,7 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Puts an entry into the backlog, of which some bytes are written already.
-    fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+    pub(super) fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
         let py = self.py();
         let fields = self.fields;
         let len = bytes.as_bytes().len();
@@ -275,7 +278,7 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Watches the writer, and asks the protocol to pause if too much waits by now.
-    fn wait_to_write(self) -> PyResult<()> {
+    pub(super) fn wait_to_write(self) -> PyResult<()> {
         if !self.fields.has(super::WRITING) {
             self.start_writing()?;
         }
@@ -284,12 +287,12 @@ impl<'py> Transport<'_, 'py> {
 
     /// A write to a connection that is lost: nothing happens, but many are logged.
     #[cold]
-    fn count_lost_write(self) -> PyResult<()> {
+    pub(super) fn count_lost_write(self, text: &str) -> PyResult<()> {
         let py = self.py();
         let count = self.fields.conn_lost.get();
         if count >= LOG_THRESHOLD {
             let warning = names::LOGGER.get(py)?.getattr(intern!(py, "warning"))?;
-            warning.call1(("socket.send() raised exception.",))?;
+            warning.call1((text,))?;
         }
         self.fields.conn_lost.set(count + 1);
         Ok(())
@@ -314,6 +317,23 @@ fn own<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let memory = PyMemoryView::from(data)?;
     let view = View::read(memory.as_any())?;
     view.copy_from(0)
+}
+
+/// Whether it is of a type that transports write.
+pub(super) fn is_bytes_like(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
+}
+
+/// Makes a call to the kernel again as long as a signal comes in between, as Python does.
+pub(super) fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Whether the same call may succeed a moment later.
