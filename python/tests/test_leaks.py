@@ -280,6 +280,57 @@ def test_reading_leaves_nothing(world: World, loop: Any) -> None:
     theirs.close()
 
 
+def test_datagrams_leave_nothing(world: World, loop: Any) -> None:
+    class Counting(asyncio.DatagramProtocol):
+        count = 0
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            self.count += 1
+
+    made = loop.create_datagram_endpoint(Counting, local_addr=("127.0.0.1", 0))
+    transport, protocol = loop.run_until_complete(made)
+    address = transport.get_extra_info("sockname")
+
+    def batch() -> None:
+        for number in range(0, BATCH, 50):
+            wanted = protocol.count + 50
+            # No more at once than the kernel holds.
+            for _ in range(50):
+                transport.sendto(b"%500d" % number, address)
+            world.run_until(loop, lambda wanted=wanted: protocol.count == wanted)
+
+    check_flat(batch, share=20)
+    transport.close()
+    world.turn(loop, 2)
+
+
+def test_endpoints_and_pipes_leave_nothing(world: World, loop: Any) -> None:
+    class Reader(asyncio.Protocol):
+        is_lost = False
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            self.is_lost = True
+
+    async def one() -> None:
+        made = loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        endpoint, _ = await made
+        r, w = os.pipe()
+        _, reader = await loop.connect_read_pipe(Reader, open(r, "rb", 0))
+        writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, open(w, "wb", 0))
+        writer.write(bytes(100_000))
+        writer.close()
+        endpoint.sendto(b"x", endpoint.get_extra_info("sockname"))
+        endpoint.close()
+        while not reader.is_lost:
+            await asyncio.sleep(0)
+
+    def batch() -> None:
+        for _ in range(BATCH // 20):
+            loop.run_until_complete(one())
+
+    check_flat(batch, share=20)
+
+
 def test_loops_leave_nothing(world: World) -> None:
     def batch() -> None:
         for _ in range(10):
