@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import socket
 import sys
 import threading
 import traceback
@@ -17,7 +18,7 @@ import weakref
 from asyncio import constants, coroutines, futures, timeouts
 from asyncio.log import logger
 
-from . import _batonloop
+from . import _batonloop, resolver
 
 # The name tells type checkers what they need; the module typing, which costs as much to import as
 # all of this package, is left alone at run time.
@@ -56,6 +57,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         "_executor_shutdown_called",
         "_old_agen_hooks",
         "_old_origin_depth",
+        "_resolver",
     )
 
     # The generators that are being iterated under this loop.
@@ -68,6 +70,8 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
     _old_agen_hooks: Any
     # The tracking depth for coroutine origins that was in force, or None if we changed nothing.
     _old_origin_depth: int | None
+    # The threads that look names up, made when first needed.
+    _resolver: resolver.Resolver | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Not in __init__: a loop whose __init__ did not get this far can still be closed and
@@ -80,6 +84,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         self._executor_shutdown_called = False
         self._old_agen_hooks = None
         self._old_origin_depth = None
+        self._resolver = None
         return self
 
     def __init__(self) -> None:
@@ -181,8 +186,8 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
     def close(self) -> None:
         """Close the loop: what is ready, scheduled or watched is forgotten.
 
-        The default executor is told to end, and is not waited for. A closed loop may be closed
-        again. Raises RuntimeError if the loop is running.
+        The default executor is told to end, and is not waited for, nor is anything that is being
+        looked up. A closed loop may be closed again. Raises RuntimeError if the loop is running.
         """
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
@@ -196,6 +201,9 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         if executor is not None:
             self._default_executor = None
             executor.shutdown(wait=False)
+        if self._resolver is not None:
+            self._resolver.close()
+            self._resolver = None
 
     # Handles that the loop has not made itself.
 
@@ -330,6 +338,60 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         except Exception as error:
             if not self.is_closed() and not finished.cancelled():
                 self.call_soon_threadsafe(finished.set_exception, error)
+
+    # Names and addresses.
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """Find the addresses of a host and a service, as `socket.getaddrinfo()` would.
+
+        What is an address already is answered at once. Everything else is looked up in a thread
+        of the loop's own, or by `run_in_executor()` if a program has overridden that; asyncio
+        keeps the default executor busy with all of it.
+        """
+        self._check_closed()
+        ask: Any = socket.getaddrinfo
+        # A program that has replaced the function means it, and its own may wait.
+        is_replaced = ask is not resolver.getaddrinfo
+        if self.get_debug():
+            ask = self._getaddrinfo_debug  # type: ignore[attr-defined]
+        elif not is_replaced:
+            known = resolver.known(host, port, family, type, proto, flags)
+            if known is not None:
+                return known
+        if not is_replaced and resolver.is_numeric(host, port, flags):
+            found: list[Any] = ask(host, port, family, type, proto, flags)
+        else:
+            found = await self._look_up(ask, host, port, family, type, proto, flags)
+        return found
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """Find the names of an address and its port, as `socket.getnameinfo()` would.
+
+        If only numbers are wanted the answer is given at once, otherwise as for `getaddrinfo()`.
+        """
+        self._check_closed()
+        ask = socket.getnameinfo
+        if ask is resolver.getnameinfo and resolver.are_numbers_wanted(flags):
+            return ask(sockaddr, flags)
+        names: tuple[str, str] = await self._look_up(ask, sockaddr, flags)
+        return names
+
+    def _look_up(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        run = self.run_in_executor
+        if getattr(run, "__func__", None) is not BaseEventLoop.run_in_executor:
+            return run(None, function, *args)
+        if self._resolver is None:
+            self._resolver = resolver.Resolver()
+        return self._resolver.ask(self, function, args)
 
     # Exceptions that nobody else takes.
 

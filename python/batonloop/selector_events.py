@@ -52,8 +52,6 @@ _BORROWED: dict[type, tuple[str, ...]] = {
         "create_connection",
         "create_datagram_endpoint",
         "create_server",
-        "getaddrinfo",
-        "getnameinfo",
         "sendfile",
         "sock_sendfile",
         "subprocess_exec",

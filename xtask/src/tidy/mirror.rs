@@ -42,6 +42,7 @@ const ASYNCIOS: &[&str] = &[
 const EXTRA: &[(&str, &str)] = &[
     ("_batonloop", "the stub of the extension module"),
     ("registry", "shows our tasks to `asyncio.all_tasks`, up to 3.13"),
+    ("resolver", "threads that look names up: asyncio takes the default executor"),
     ("installation", "puts our names into asyncio and takes them out again"),
 ];
 const PACKAGE: &str = "python/batonloop/";
