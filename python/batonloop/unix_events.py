@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import signal
 import socket
 import sys
@@ -13,7 +12,7 @@ import warnings
 from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
 
-from . import _batonloop
+from . import _batonloop, base_subprocess
 from .base_events import _is_coroutine_function
 from .selector_events import BaseSelectorEventLoop
 
@@ -202,89 +201,29 @@ class EventLoop(BaseSelectorEventLoop):
             raise RuntimeError(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
             )
-        connected = self.create_future()
-        transport = _SubprocessTransport(
-            self,
-            protocol,
-            args,
-            shell,
-            stdin,
-            stdout,
-            stderr,
-            bufsize,
-            waiter=connected,
-            extra=extra,
-            **kwargs,
-        )
-        if watcher is None:
+        # A watcher must not look for children while one is not yet known to it.
+        with contextlib.nullcontext() if watcher is None else watcher:
+            transport = base_subprocess._UnixSubprocessTransport(
+                self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
+            )
+            if watcher is None:
+                transport._watch()
+            else:
+                pid = transport.get_pid()
+                watcher.add_child_handler(pid, self._report_child_from_watcher, transport)
             try:
-                self._watch_child(transport)
+                await transport._connect()
+            except (SystemExit, KeyboardInterrupt):
+                raise
             except BaseException:
-                # Nobody would hear of its end.
-                transport._proc.kill()
-                returncode = transport._proc.wait()
-                with contextlib.suppress(Exception):
-                    await connected
-                transport._process_exited(returncode)
-                transport.close()
+                transport._refuse()
                 await transport._wait()
                 raise
-        else:
-            with watcher:
-                watcher.add_child_handler(
-                    transport.get_pid(), self._report_child_from_watcher, transport
-                )
-        try:
-            await connected
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException:
-            transport.close()
-            await transport._wait()
-            raise
         return transport
 
-    def _watch_child(self, transport: Any) -> None:
-        """Hear of the end of a child through a descriptor of its own."""
-        pidfd = os.pidfd_open(transport.get_pid())
-        self._add_reader(pidfd, self._child_ended, pidfd, transport)
-
-    def _child_ended(self, pidfd: int, transport: Any) -> None:
-        self._remove_reader(pidfd)
-        pid = transport.get_pid()
-        try:
-            _, status = os.waitpid(pid, 0)
-        except ChildProcessError:
-            # Somebody else has reaped it, and knows how it ended.
-            returncode = 255
-            logger.warning(
-                "child process pid %d exit status already read:  will report returncode 255", pid
-            )
-        else:
-            returncode = os.waitstatus_to_exitcode(status)
-        os.close(pidfd)
-        transport._process_exited(returncode)
-
     def _report_child_from_watcher(self, pid: int, returncode: int, transport: Any) -> None:
+        # It may be called in another thread.
         self.call_soon_threadsafe(transport._process_exited, returncode)
-
-
-class _SubprocessTransport(_asyncio_unix_events._UnixSubprocessTransport):  # type: ignore[name-defined,misc]
-    """A child process, as asyncio has it; but no signal goes to a number that was given back."""
-
-    def send_signal(self, signal: int) -> None:
-        """Send a signal, unless the child has ended; raise ProcessLookupError if it was lost."""
-        self._check_proc()
-        if self._returncode is None:
-            os.kill(self._proc.pid, signal)
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
 
 
 def _chosen_child_watcher() -> Any:

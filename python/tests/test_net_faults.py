@@ -326,3 +326,13 @@ def test_a_child_that_cannot_be_watched(world: World, play: Any, error: str, num
         assert story == WELL["spawn"]
     else:
         assert story in (refused, [*refused, lost])
+
+
+@pytest.mark.parametrize(("error", "number"), errors("ENOSPC", "ENOMEM"))
+def test_a_child_whose_end_cannot_be_watched(
+    world: World, play: Any, error: str, number: int
+) -> None:
+    if not world.is_ours:
+        pytest.skip("asyncio leaves the descriptor of the child open, or has none")
+    story = play("spawn", f"epoll_ctl:error={error}:when=1")
+    assert story == [f"raised: {name_of(number)}"]
