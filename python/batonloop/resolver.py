@@ -227,20 +227,18 @@ class _Question:
             if not self.loop.is_closed():
                 raise
         finally:
-            # The error's traceback leads here: no circle.
-            error = None
+            # The error's traceback leads here, and so must not find the future that will hold it.
+            del self, error
 
     def settle(self, result: Any, error: BaseException | None) -> None:
+        """Give the future its outcome, in the loop's thread; it may have been cancelled since."""
         self.resolver._unanswered -= 1
-        try:
-            if self.future.done():
-                pass
-            elif error is None:
-                self.future.set_result(result)
-            else:
-                self.future.set_exception(error)
-        finally:
-            error = None
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
 
 
 def _answer_all(questions: queue.SimpleQueue[_Question | None]) -> None:

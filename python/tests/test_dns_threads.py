@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import inspect
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,6 +85,27 @@ def test_what_a_look_up_raises_is_raised(world: World, loop: Any, slow: Slow) ->
                 await loop.getaddrinfo("127.0.0.1", 80, 0)
 
     run(loop, main())
+
+
+def test_an_error_is_held_by_nobody(world: World, loop: Any, slow: Slow) -> None:
+    slow.gate.set()
+
+    async def main() -> Any:
+        try:
+            await loop.getaddrinfo("name.invalid", 80)
+        except socket.gaierror as error:
+            return weakref.ref(error)
+
+    gc.disable()
+    try:
+        told = run(loop, main())
+        # The thread may still be about to let go of it.
+        deadline = time.monotonic() + 10
+        while told() is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert told() is None
+    finally:
+        gc.enable()
 
 
 def test_nothing_is_asked_before_it_is_awaited(world: World, loop: Any, slow: Slow) -> None:
