@@ -14,7 +14,7 @@ import queue
 import socket
 import sys
 import threading
-from _socket import getnameinfo
+from _socket import getnameinfo, inet_aton, inet_ntop, inet_pton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ __all__ = ("Resolver", "are_numbers_wanted", "getaddrinfo", "getnameinfo", "is_n
 getaddrinfo: Any = None
 if getattr(socket.getaddrinfo, "__globals__", None) is vars(socket):
     getaddrinfo = socket.getaddrinfo
+
+# Numbers of the kernel, without the enum around them, which takes its time.
+_AF_INET = int(socket.AF_INET)
+_AF_INET6 = int(socket.AF_INET6)
 
 # As many look-ups run at once. They hardly do anything but wait.
 _MOST_THREADS = 32
@@ -69,11 +73,9 @@ def known(host: Any, port: Any, family: Any, kind: Any, proto: Any, flags: Any) 
     # There and back: an address is told in its shortest form.
     try:
         if is_ipv6:
-            packed = socket.inet_pton(socket.AF_INET6, host)
-            address = (socket.inet_ntop(socket.AF_INET6, packed), port, 0, 0)
+            address = (inet_ntop(_AF_INET6, inet_pton(_AF_INET6, host)), port, 0, 0)
         else:
-            packed = socket.inet_pton(socket.AF_INET, host)
-            address = (socket.inet_ntop(socket.AF_INET, packed), port)
+            address = (inet_ntop(_AF_INET, inet_pton(_AF_INET, host)), port)
     except (OSError, ValueError):
         return None
     key = (is_ipv6, family, kind, proto)
@@ -122,12 +124,12 @@ def _is_numeric_host(host: Any, flags: Any) -> bool:
     text = host if isinstance(host, str) else host.decode()
     try:
         if ":" in text:
-            socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+            inet_pton(_AF_INET6, text.partition("%")[0])
             return True
         # Nothing but these: the function also takes what has anything behind a space.
         if text.strip("0123456789abcdefABCDEFxX."):
             return False
-        socket.inet_aton(text)
+        inet_aton(text)
     except (OSError, ValueError):
         return False
     return True
