@@ -44,8 +44,10 @@ pub fn filled<'py, E>(
     if count < capacity && unsafe { _PyBytes_Resize(&mut object, count.cast_signed()) } < 0 {
         return Err(PyErr::fetch(py));
     }
-    // SAFETY: the one reference is ours, and it is a bytes object.
-    let bytes = unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked() };
+    // SAFETY: the one reference is ours.
+    let object = unsafe { Bound::<PyAny>::from_owned_ptr(py, object) };
+    // SAFETY: it is a bytes object.
+    let bytes = unsafe { object.cast_into_unchecked() };
     Ok(Ok(Handed { bytes, capacity: count }))
 }
 
@@ -148,7 +150,9 @@ unsafe fn rewrite(bytes: &Bound<'_, PyBytes>, content: &[u8]) {
     // SAFETY: the caller answers for the room; the content is not in it, for nobody holds it.
     unsafe { ptr::copy_nonoverlapping(content.as_ptr(), memory, content.len()) };
     // SAFETY: a bytes object has room for a zero behind its last byte.
-    unsafe { *memory.add(content.len()) = 0 };
+    let end = unsafe { memory.add(content.len()) };
+    // SAFETY: as above.
+    unsafe { end.write(0) };
 }
 
 /// `PyBytesObject` of `Include/cpython/bytesobject.h`.
@@ -177,8 +181,10 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
     let content = unsafe { ffi::PyBytes_AS_STRING(probe.as_ptr()) };
     let unknown = fields.hash;
     let hash = probe.as_any().hash()?;
+    // SAFETY: as above.
+    let place = unsafe { &raw const (*object).hash };
     // SAFETY: as above; the field is read anew, for Python may have written it.
-    let known = unsafe { ptr::read_volatile(&raw const (*object).hash) };
+    let known = unsafe { place.read_volatile() };
     let proven = fields.head.ob_size == 24
         && ptr::addr_eq(content, &raw const fields.content)
         && unknown == -1

@@ -1,4 +1,5 @@
-//! What a Python socket or raw file knows of itself, read where it stands: its descriptor above all.
+//! What a Python socket or raw file knows of itself, read where it stands: above all its
+//! descriptor.
 //!
 //! A program may close a file that a transport uses, and its number may then be somebody else's.
 //! So a transport does not remember the number but reads it whenever it needs it: -1 means closed.

@@ -323,11 +323,7 @@ fn wait<'py>(
 fn ensure_no_transport(event_loop: &Bound<'_, PyAny>, fd: i32) -> PyResult<()> {
     let py = event_loop.py();
     if kind::owners::of(py, fd).is_none() {
-        let transports = event_loop.getattr(intern!(py, "_transports"))?;
-        let by_descriptor = transports.getattr(intern!(py, "data"))?;
-        if by_descriptor.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty) {
-            return Ok(());
-        }
+        return Ok(());
     }
     event_loop.call_method1(intern!(py, "_ensure_fd_no_transport"), (fd,)).map(drop)
 }
