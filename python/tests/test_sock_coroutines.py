@@ -374,5 +374,7 @@ def test_connecting_step_by_step(world: World, loop: Any) -> None:
                 await connecting
             await loop.sock_connect(three, name)
             (await loop.sock_accept(server))[0].close()
+            # Threads may still look for the names that nobody waits for any more.
+            await loop.shutdown_default_executor()
 
     run(loop, main())
