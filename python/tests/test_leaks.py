@@ -331,6 +331,49 @@ def test_endpoints_and_pipes_leave_nothing(world: World, loop: Any) -> None:
     check_flat(batch, share=20)
 
 
+def test_waiting_for_sockets_leaves_nothing(world: World, loop: Any) -> None:
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    buffer = bytearray(8)
+
+    async def main() -> None:
+        for number in range(BATCH // 4):
+            receive = loop.sock_recv(left, 8) if number % 2 else loop.sock_recv_into(left, buffer)
+            receiving = loop.create_task(receive)
+            await asyncio.sleep(0)
+            if number % 3 == 0:
+                receiving.cancel()
+                await asyncio.wait([receiving])
+                continue
+            await loop.sock_sendall(right, memoryview(b"data"))
+            await receiving
+            loop.sock_recv(left, 8).close()
+
+    check_flat(lambda: loop.run_until_complete(main()), share=20)
+    left.close()
+    right.close()
+
+
+def test_connections_that_come_and_go_leave_nothing(world: World, loop: Any) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setblocking(False)
+            for _ in range(BATCH // 20):
+                accepting = loop.create_task(loop.sock_accept(server))
+                with socket.socket() as client:
+                    client.setblocking(False)
+                    await loop.sock_connect(client, server.getsockname())
+                    accepted, _ = await accepting
+                    with accepted:
+                        receiving = loop.create_task(loop.sock_recv(accepted, 8))
+                        await asyncio.sleep(0)
+                        await loop.sock_sendall(client, b"data")
+                        await receiving
+
+    check_flat(lambda: loop.run_until_complete(main()), share=50)
+
+
 def test_loops_leave_nothing(world: World) -> None:
     def batch() -> None:
         for _ in range(10):
