@@ -54,9 +54,10 @@ const WATCHING_METHODS: [&str; 10] = [
 ];
 
 impl EventLoop {
-    fn open() -> PyResult<Self> {
-        let selector = Selector::new()?;
-        let waker = Waker::new(&selector)?;
+    fn open(py: Python<'_>) -> PyResult<Self> {
+        let refused = |error: std::io::Error| exceptions::os_error(&error, py);
+        let selector = Selector::new().map_err(refused)?;
+        let waker = Waker::new(&selector).map_err(refused)?;
         Ok(Self {
             agenda: LoopCell::new(Agenda::new()),
             is_direct: GilCell::new(false),
@@ -212,7 +213,7 @@ impl EventLoop {
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         known::prepare(class.py())?;
-        let this = Self::open()?;
+        let this = Self::open(class.py())?;
         this.note_overrides(class.as_any(), true)?;
         Ok(this)
     }
