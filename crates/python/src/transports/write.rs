@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use batonloop_cpython::buffer::View;
 use batonloop_sys::socket;
-use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyBytes, PyBytesMethods, PyList, PyListMethods, PyMemoryView,
 };
@@ -102,49 +102,51 @@ impl<'py> Transport<'_, 'py> {
         self.wait_to_write()
     }
 
-    /// `writelines(pieces)`: all of them in one call to the kernel, if it takes them.
+    /// `writelines(pieces)`: up to 3.11 a write of them all.
+    #[cfg(not(Py_3_12))]
     pub(super) fn write_lines(self, pieces: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
+        self.write(&PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?)
+    }
+
+    /// `writelines(pieces)`: all of them in one call to the kernel, if it takes them.
+    #[cfg(Py_3_12)]
+    pub(super) fn write_lines(self, pieces: &Bound<'py, PyAny>) -> PyResult<()> {
+        use pyo3::exceptions::PyBufferError;
+
+        let py = self.py();
         let fields = self.fields;
-        #[cfg(not(Py_3_12))]
-        {
-            let joined = PyBytes::new(py, b"").call_method1(intern!(py, "join"), (pieces,))?;
-            self.write(&joined)
+        if fields.has(EOF) || !fields.empty_waiter.is_empty() {
+            return Err(self.refused("writelines"));
         }
-        #[cfg(Py_3_12)]
-        {
-            if fields.has(EOF) || !fields.empty_waiter.is_empty() {
-                return Err(self.refused("writelines"));
-            }
-            if !pieces.is_truthy()? {
-                return Ok(());
-            }
-            if fields.conn_lost.get() != 0 {
-                return self.count_lost_write(LOST_WRITE);
-            }
-            let mut kept = Vec::new();
-            for piece in pieces.try_iter()? {
-                match own(&piece?) {
-                    Ok(bytes) => kept.push(bytes),
-                    // A memory in pieces of its own: the kernel would be asked for it in vain.
-                    Err(error) if error.is_instance_of::<PyBufferError>(py) => {
-                        return self.fatal_error(error, FATAL);
-                    }
-                    Err(error) => return Err(error),
+        if !pieces.is_truthy()? {
+            return Ok(());
+        }
+        if fields.conn_lost.get() != 0 {
+            return self.count_lost_write(LOST_WRITE);
+        }
+        let mut kept = Vec::new();
+        for piece in pieces.try_iter()? {
+            match own(&piece?) {
+                Ok(bytes) => kept.push(bytes),
+                // A memory in pieces of its own: the kernel would be asked for it in vain.
+                Err(error) if error.is_instance_of::<PyBufferError>(py) => {
+                    return self.fatal_error(error, FATAL);
                 }
+                Err(error) => return Err(error),
             }
-            for bytes in kept {
-                self.keep(bytes, 0)?;
-            }
-            if fields.backlog.is_empty() {
-                return Ok(());
-            }
-            self.write_backlog()?;
-            if fields.backlog.is_empty() || fields.conn_lost.get() != 0 {
-                return Ok(());
-            }
-            self.wait_to_write()
         }
+        for bytes in kept {
+            self.keep(bytes, 0)?;
+        }
+        if fields.backlog.is_empty() {
+            return Ok(());
+        }
+        self.write_backlog()?;
+        if fields.backlog.is_empty() || fields.conn_lost.get() != 0 {
+            return Ok(());
+        }
+        self.wait_to_write()
     }
 
     /// `write_eof()`.
