@@ -136,6 +136,10 @@ class BaseSelectorEventLoop(BaseEventLoop):
         return self.get_debug()
 
     @property
+    def _closed(self) -> bool:
+        return self.is_closed()
+
+    @property
     def _selector(self) -> _SelectorView:
         return _SelectorView(self)
 
