@@ -42,7 +42,7 @@ struct FileFields {
 static IS_PROVEN: AtomicBool = AtomicBool::new(false);
 
 /// The methods of `socket.socket` that are done here without being called.
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 10] = [
     "accept",
     "connect",
     "fileno",
@@ -52,6 +52,7 @@ const METHODS: [&str; 9] = [
     "recvfrom",
     "recvfrom_into",
     "send",
+    "sendto",
 ];
 
 /// The class `socket.socket`, and which version of it was last found to have its own methods.

@@ -137,8 +137,6 @@ pub(crate) static SSL_CERTIFICATE_ERROR: Imported = Imported::new("ssl", "Certif
 /// How Python spells an address of IPv6, which may be otherwise than Rust does.
 pub(crate) static INET_NTOP: Imported = Imported::new("socket", "inet_ntop");
 pub(crate) static AF_INET6: Imported = Imported::new("socket", "AF_INET6");
-/// The class that create_datagram_endpoint() makes: what derives from it may send otherwise.
-pub(crate) static SOCKET: Imported = Imported::new("socket", "socket");
 /// Where datagrams wait: taken from the left at the price of one.
 pub(crate) static DEQUE: Imported = Imported::new("collections", "deque");
 

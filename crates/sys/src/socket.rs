@@ -171,16 +171,6 @@ pub fn send_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(net::sendmsg(borrow(fd)?, pieces, &mut nothing, SendFlags::NOSIGNAL)?)
 }
 
-/// Takes a datagram, of which what `buffer` does not hold is lost, and says who sent it.
-///
-/// # Errors
-///
-/// `EAGAIN` if none has arrived; `ECONNREFUSED` and its kin, which an earlier one met on its way.
-pub fn recv_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Name)> {
-    let (received, _, address) = net::recvfrom(borrow(fd)?, buffer, RecvFlags::empty())?;
-    Ok((received, address.as_ref().map_or(Name::Unknown, Name::of)))
-}
-
 /// Sends a datagram to an address.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::call;
 use batonloop_cpython::kind::{DatagramTransport, Fields, owners};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
+use batonloop_cpython::socket::cast_genuine;
 use batonloop_cpython::verify::class_name;
 use batonloop_sys::socket::{self, Name};
 use pyo3::exceptions::{
@@ -125,7 +126,7 @@ impl<'py> Transport<'_, 'py> {
         let py = self.py();
         let fd = self.fields.open_descriptor(py);
         let received = read::with_hot(py, |hot| {
-            let (count, name) = socket::recv_from(fd, hot)?;
+            let (count, name) = socket::recvfrom(fd, hot)?;
             Ok::<_, io::Error>((PyBytes::new(py, &hot[..count]), name))
         });
         match received {
@@ -390,7 +391,7 @@ fn init<'py>(
     };
     let transport = Transport::of(this);
     transport.take_socket(&event_loop, &sock, extra)?;
-    transport.fields.add(family_of(&sock)?);
+    transport.fields.add(family_of(&sock));
     transport.set_protocol(&protocol)?;
     transport.set_default_limits();
     if let Some(address) = address {
@@ -400,19 +401,14 @@ fn init<'py>(
     life::begin(this, &event_loop, waiter)
 }
 
-/// Which of the two families a socket is of, as a flag; none for any other, and for a class of
-/// sockets that may send otherwise than the kernel does.
-fn family_of(sock: &Bound<'_, PyAny>) -> PyResult<u32> {
-    const AF_INET: i64 = 2;
-    let py = sock.py();
-    if !sock.get_type().is(names::SOCKET.get(py)?) {
-        return Ok(0);
+/// Which of the two families a socket is of, as a flag; none for any other, and for a socket whose
+/// methods are not the library's own.
+fn family_of(sock: &Bound<'_, PyAny>) -> u32 {
+    match cast_genuine(sock).map(|sock| sock.family()[0]) {
+        Some(socket::INET) => IS_V4,
+        Some(socket::INET6) => IS_V6,
+        _ => 0,
     }
-    let family = sock.getattr(intern!(py, "family"))?;
-    if family.eq(AF_INET)? {
-        return Ok(IS_V4);
-    }
-    Ok(if family.eq(names::AF_INET6.get(py)?)? { IS_V6 } else { 0 })
 }
 
 fn sendto<'py>(
