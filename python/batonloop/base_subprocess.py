@@ -184,8 +184,9 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
         """
         if self._proc is None:
             raise ProcessLookupError
-        # The number of a child that was waited for may be somebody else's.
-        if self._returncode is None:
+        # The number of a child that was waited for, by us or by the Popen object, may be somebody
+        # else's.
+        if self._returncode is None and self._proc.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._proc.pid, signal)
 

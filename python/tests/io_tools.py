@@ -8,7 +8,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from conftest import World
+
 PY = sys.version_info[:2]
+
+
+def has_native_sock_methods(world: World) -> bool:
+    """Whether `sock_recv()` and its kin are ours: not so without the fast layout."""
+    return world.is_ours and world.module._batonloop.LAYOUT == "shared"
 
 
 def run(loop: Any, awaitable: Awaitable[Any], seconds: float = 10.0) -> Any:

@@ -38,6 +38,9 @@ struct FileFields {
     fd: Cell<c_int>,
 }
 
+/// The classes whose layout was looked at: `_socket.socket` and `_io.FileIO`.
+static PROVEN_CLASSES: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
+
 /// Whether sockets and raw files were found to be laid out so.
 static IS_PROVEN: AtomicBool = AtomicBool::new(false);
 
@@ -86,6 +89,8 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
         && is_file_laid_out(py, number)?;
     socket.call_method0("close")?;
     let proven = proven && read(&socket).fd.get() == -1;
+    let file_class = py.import("_io")?.getattr("FileIO")?;
+    let _ = PROVEN_CLASSES.set(py, [class.clone().unbind(), file_class.unbind()]);
     IS_PROVEN.store(proven, Ordering::Relaxed);
     if proven {
         remember_class(py)?;
@@ -219,11 +224,10 @@ impl<'a, 'py> Socket<'a, 'py> {
 /// `_io.FileIO`.
 pub fn is_readable(object: &Bound<'_, PyAny>) -> bool {
     let py = object.py();
-    let is_a = |module: &str, class: &str| {
-        let class = py.import(module).and_then(|module| module.getattr(class));
-        class.and_then(|class| object.is_instance(&class)).unwrap_or(false)
-    };
-    IS_PROVEN.load(Ordering::Relaxed) && (is_a("_socket", "socket") || is_a("_io", "FileIO"))
+    // Not `isinstance()`, which believes what an object says of its class.
+    let is_a = |class: &Py<PyAny>| object.get_type().is_subclass(class.bind(py)).unwrap_or(false);
+    IS_PROVEN.load(Ordering::Relaxed)
+        && PROVEN_CLASSES.get(py).is_some_and(|classes| classes.iter().any(is_a))
 }
 
 /// The descriptor of the file in a slot, for which [`is_readable`] was true; -1 if the slot is

@@ -21,6 +21,7 @@ use crate::host::{EventLoop, Poller};
 use crate::names::{self, boolean};
 use crate::selector_events::Side;
 use crate::tasks::known;
+use crate::transports;
 
 mod create;
 mod schedule;
@@ -407,9 +408,13 @@ impl EventLoop {
         u8::from(interest.readable) | u8::from(interest.writable) << 1
     }
 
-    /// The transport that uses a descriptor; None if none does.
-    fn _transport_of<'py>(&self, py: Python<'py>, fd: i32) -> Option<Bound<'py, PyAny>> {
-        kind::owners::of(py, fd)
+    /// The transport of this loop that uses a descriptor and shares it with nobody; None if none
+    /// does.
+    fn _transport_of<'py>(this: &Bound<'py, Self>, fd: i32) -> Option<Bound<'py, PyAny>> {
+        let py = this.py();
+        let owner = kind::owners::of(py, fd)?;
+        let event_loop = owner.getattr(intern!(py, "_loop")).ok()?;
+        (event_loop.is(this) && !transports::socket::is_lent(&owner)).then_some(owner)
     }
 
     fn __setattr__(

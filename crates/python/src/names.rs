@@ -96,6 +96,7 @@ pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "slee
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 
 // The network: asyncio's abstract classes, which ours derive from, and its helpers.
+pub(crate) static WARN: Imported = Imported::new("warnings", "warn");
 pub(crate) static BASE_TRANSPORT: Imported = Imported::new("asyncio.transports", "BaseTransport");
 pub(crate) static FLOW_CONTROL_MIXIN: Imported =
     Imported::new("asyncio.transports", "_FlowControlMixin");
@@ -168,6 +169,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &EXTRACT_STACK,
         &IS_COROUTINE,
         &LOGGER,
+        &WARN,
         &ASYNCIO_SSL_PROTOCOL,
     ] {
         imported.get(py)?;

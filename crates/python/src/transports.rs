@@ -21,7 +21,7 @@ use batonloop_cpython::{Outcome, call, context, coroutine, verify};
 use pyo3::call::PyCallArgs;
 #[cfg(Py_3_13)]
 use pyo3::exceptions::PyAssertionError;
-use pyo3::exceptions::{PyConnectionError, PyImportError, PyOSError, PyTypeError};
+use pyo3::exceptions::{PyConnectionError, PyImportError, PyOSError, PyRuntimeError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
@@ -129,6 +129,11 @@ pub(crate) struct Above {
 
 /// See [`Above`].
 pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
+
+/// `__init__` ran: a transport is made once.
+const MADE: u32 = 1 << 11;
+/// Others may watch the descriptor, for `sendfile()` uses it.
+const LENT: u32 = 1 << 12;
 
 /// A transport of any kind.
 #[derive(Clone, Copy)]
@@ -363,8 +368,22 @@ impl<'a, 'py> Transport<'a, 'py> {
             Ok(())
         };
         let closed = self.let_go();
+        let released = self.release_empty_waiter();
         told.map_err(|error| *error)?;
-        closed
+        closed.and(released)
+    }
+
+    /// Tells who waits until all is written that it never will be.
+    fn release_empty_waiter(self) -> PyResult<()> {
+        let py = self.py();
+        let Some(waiter) = self.fields.empty_waiter.get(py) else {
+            return Ok(());
+        };
+        if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
+            let error = PyConnectionError::new_err("Connection is closed by peer");
+            waiter.call_method1(intern!(py, "set_exception"), (error,))?;
+        }
+        Ok(())
     }
 
     /// Closes the descriptor and forgets protocol, loop and server.
@@ -390,10 +409,6 @@ impl<'a, 'py> Transport<'a, 'py> {
         fields.event_loop.clear(py);
         fields.context.clear(py);
         let detached = self.detach_from_server();
-        if let Some(waiter) = fields.empty_waiter.get(py) {
-            let error = PyConnectionError::new_err("Connection is closed by peer");
-            waiter.call_method1(intern!(py, "set_exception"), (error,))?;
-        }
         closed.and(detached)
     }
 
@@ -554,6 +569,15 @@ fn describe<'py>(object: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py
 /// A transport that waits in the queue or the table leaves it by itself.
 fn never_cancelled(_: &Bound<'_, PyAny>) -> bool {
     false
+}
+
+/// Refuses a second `__init__`: the first one's descriptor would be forgotten.
+fn check_new(this: Transport<'_, '_>) -> PyResult<()> {
+    if this.fields.has(MADE) {
+        return Err(PyRuntimeError::new_err("a transport of batonloop is made once"));
+    }
+    this.fields.add(MADE);
+    Ok(())
 }
 
 /// The loop that a transport is made for, as one of ours.

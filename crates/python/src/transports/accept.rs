@@ -18,7 +18,9 @@ use batonloop_sys::socket::{self, Name};
 use pyo3::types::{PyAny, PyAnyMethods, PyTuple};
 use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python, intern, pyclass, pymethods};
 
-use super::{HAS_OWN_CONTEXT, Transport, check_loop, describe, never_cancelled, report_callback};
+use super::{
+    HAS_OWN_CONTEXT, MADE, Transport, check_loop, describe, never_cancelled, report_callback,
+};
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
 use crate::selector_events::{self, Side};
@@ -225,6 +227,7 @@ fn take<'py>(
     };
     let fields = transport.fields();
     fields.open(fd);
+    fields.add(MADE);
     fields.peer.set(name.pack());
     fields.event_loop.fill(event_loop.clone());
     fields.protocol.fill(this.as_any().clone());

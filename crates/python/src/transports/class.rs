@@ -5,16 +5,16 @@
 
 use std::ffi::CStr;
 
-use batonloop_cpython::kind::{Fields, owners};
+use batonloop_cpython::kind::Fields;
 use batonloop_cpython::method::{Args, Method, Property, missing};
 use batonloop_cpython::verify;
 use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyList};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
-use super::{CLOSING, EOF, PAUSED, PROTOCOL_PAUSED, Transport, TransportKind};
+use super::{CLOSING, EOF, LENT, PAUSED, PROTOCOL_PAUSED, Transport, TransportKind};
 use crate::host::EventLoop;
-use crate::names::{boolean, none};
+use crate::names::{self, boolean, none};
 
 /// The one argument of a method, by its place or its name.
 #[inline]
@@ -242,10 +242,10 @@ fn set_in_use<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     in_use: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if in_use.is_truthy()? && this.fields().is_open() {
-        owners::remember(this);
+    if in_use.is_truthy()? {
+        this.fields().remove(LENT);
     } else {
-        owners::forget(this.fields());
+        this.fields().add(LENT);
     }
     Ok(none(this.py()))
 }
@@ -389,10 +389,7 @@ fn warn_unclosed<K: TransportKind>(this: &Bound<'_, K>) -> PyResult<()> {
     keywords.set_item("source", this.as_any())?;
     let text = format!("unclosed transport {}", this.as_any().repr()?);
     let category = py.get_type::<PyResourceWarning>();
-    py.import(intern!(py, "warnings"))?
-        .getattr(intern!(py, "warn"))?
-        .call((text, category), Some(&keywords))
-        .map(drop)
+    names::WARN.get(py)?.call((text, category), Some(&keywords)).map(drop)
 }
 
 pub(super) fn common_properties<K: TransportKind>() -> [Property<K>; 4] {

@@ -41,8 +41,22 @@ impl<'py> Transport<'_, 'py> {
         if !(high.ge(&low)? && low.ge(0)?) {
             return Err(bad_limits(&high, &low));
         }
-        self.fields.high.set(keep_limit(&self.fields.high_water, high)?);
-        self.fields.low.set(keep_limit(&self.fields.low_water, low)?);
+        let whole = [at_most(&high)?, at_most(&low)?];
+        let fields = self.fields;
+        for ((place, slot), (limit, whole)) in
+            [(&fields.high, &fields.high_water), (&fields.low, &fields.low_water)]
+                .into_iter()
+                .zip([high, low].into_iter().zip(whole))
+        {
+            place.set(whole);
+            // Kept as it was given where that is no plain number: a fraction, infinity, or more
+            // than memory can hold.
+            if limit.extract::<usize>().is_ok() {
+                slot.clear(py);
+            } else {
+                slot.set(limit);
+            }
+        }
         Ok(())
     }
 
@@ -81,17 +95,14 @@ impl<'py> Transport<'_, 'py> {
     }
 }
 
-/// The largest number of bytes that is not above a limit. One that is no plain number is kept in
-/// the slot: a fraction, or more than memory can hold.
-fn keep_limit(slot: &Slot, limit: Bound<'_, PyAny>) -> PyResult<usize> {
-    let py = limit.py();
+/// The largest number of bytes that is not above a limit.
+fn at_most(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
     if let Ok(value) = limit.extract::<usize>() {
-        slot.clear(py);
         return Ok(value);
     }
-    let whole = limit.floor_div(1)?.call_method0(intern!(py, "__int__"))?;
-    slot.set(limit);
-    Ok(whole.extract().unwrap_or(usize::MAX))
+    let is_whole = limit.is_instance_of::<pyo3::types::PyInt>();
+    // What is larger than memory is as good as no limit.
+    Ok(if is_whole { usize::MAX } else { limit.extract::<f64>()?.floor() as usize })
 }
 
 #[cold]

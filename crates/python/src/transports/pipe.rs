@@ -12,7 +12,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, intern};
 
-use super::{CLOSING, Transport, TransportKind, check_loop, life};
+use super::{CLOSING, Transport, TransportKind, check_loop, check_new, life};
 use crate::exceptions;
 use crate::host::EventLoop;
 use crate::names::none;
@@ -35,6 +35,7 @@ pub(super) fn init<'py, K: TransportKind>(
     let transport = Transport::of(this);
     let fields = transport.fields;
     check_loop(&event_loop)?;
+    check_new(transport)?;
     fields.event_loop.set(event_loop.clone());
     let extra = extra.unwrap_or_else(|| PyDict::new(py).into_any());
     extra.set_item(intern!(py, "pipe"), &file)?;

@@ -5,14 +5,14 @@
 //! close it, and is then not spoken for.
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
-use batonloop_cpython::kind::{SocketTransport, owners};
+use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::method::TypeSlot;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::{
-    ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, Transport, TransportKind,
-    check_loop, class, life, read,
+    ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, Transport, TransportKind,
+    check_loop, check_new, class, life, read,
 };
 use crate::names::{self, none};
 
@@ -67,6 +67,7 @@ impl<'py> Transport<'_, 'py> {
     ) -> PyResult<()> {
         let py = self.py();
         check_loop(event_loop)?;
+        check_new(self)?;
         self.fields.event_loop.set(event_loop.clone());
         let extra = extra.unwrap_or_else(|| PyDict::new(py).into_any());
         fill_extra(&extra, sock)?;
@@ -113,6 +114,11 @@ fn name_or_none<'py>(sock: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyOSError>(py) => Ok(none(py)),
         name => name,
     }
+}
+
+/// Whether others may watch the descriptor of a transport for now.
+pub(crate) fn is_lent(transport: &Bound<'_, PyAny>) -> bool {
+    kind::cast::<SocketTransport>(transport).is_some_and(|it| it.fields().has(LENT))
 }
 
 /// Writes without a call through Python.

@@ -1,0 +1,168 @@
+"""Mistakes that were found by reading the code: each test failed before it was mended."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import World
+from net_tools import Recorder, wired
+
+
+def test_a_transport_is_made_once(ours: World) -> None:
+    # A second __init__ would leave the first descriptor's owner behind in a table.
+    loop = ours.new_event_loop()
+    first, second = socket.socketpair()
+    first.setblocking(False)
+    second.setblocking(False)
+    transport = loop._make_socket_transport(first, asyncio.Protocol())
+    ours.turn(loop)
+    with pytest.raises(RuntimeError, match="made once"):
+        transport.__init__(loop, second, asyncio.Protocol())
+    transport.abort()
+    ours.turn(loop, 2)
+    del transport
+    gc.collect()
+    assert loop._transport_of(first.fileno() if first.fileno() >= 0 else 0) is None
+    second.close()
+    loop.close()
+
+
+class Proxy:
+    """A socket to whoever asks its class."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    __class__ = property(lambda _: socket.socket)  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_what_calls_itself_a_socket_need_not_be_laid_out_as_one(world: World, loop: Any) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    protocol = Recorder()
+    made = loop.create_connection(lambda: protocol, sock=Proxy(ours))
+    transport, _ = loop.run_until_complete(made)
+    theirs.sendall(b"good day")
+    world.run_until(loop, lambda: protocol.received == b"good day")
+    transport.write(b"and to you")
+    assert theirs.recv(100) == b"and to you"
+    theirs.close()
+    world.run_until(loop, lambda: bool(protocol.lost))
+
+
+def test_the_end_of_the_program_is_silent_about_connections(
+    world: World, run_program: Callable[..., Any]
+) -> None:
+    done = run_program(
+        """
+        import asyncio, socket
+        pool = []
+        async def main():
+            loop = asyncio.get_running_loop()
+            first, second = socket.socketpair()
+            pool.append(second)
+            pool.append(await loop.create_connection(asyncio.Protocol, sock=first))
+            pool.append(await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)))
+            pool[1][0].pause_reading()
+            waiter = pool[1][0]._make_empty_waiter()
+        asyncio.run(main())
+        print("done")
+        """
+    )
+    assert done.err == ""
+    assert done.out == "done\n"
+
+
+@pytest.mark.may_log
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="servers close their clients since 3.13")
+def test_a_connection_that_sends_a_file_is_still_a_client(
+    world: World, loop: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * (16 << 20))
+
+    async def main() -> None:
+        sent: list[asyncio.Task[Any]] = []
+
+        async def serve(_: Any, writer: asyncio.StreamWriter) -> None:
+            with path.open("rb") as file:
+                await loop.sendfile(writer.transport, file)
+
+        def connected(reader: Any, writer: asyncio.StreamWriter) -> None:
+            sent.append(loop.create_task(serve(reader, writer)))
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        client = socket.create_connection(server.sockets[0].getsockname())
+        while not sent:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        server.close()
+        server.abort_clients()
+        await asyncio.wait_for(server.wait_closed(), 10)
+        # Nobody tells sendfile() that the connection is gone.
+        sent[0].cancel()
+        await asyncio.gather(*sent, return_exceptions=True)
+        client.close()
+
+    loop.run_until_complete(main())
+
+
+def test_a_transport_of_a_closed_loop_is_in_nobodys_way(world: World) -> None:
+    before, after = world.new_event_loop(), world.new_event_loop()
+    mine, theirs = socket.socketpair()
+    mine.setblocking(False)
+    made = before.create_connection(asyncio.Protocol, sock=mine)
+    transport, _ = before.run_until_complete(made)
+    before.close()
+    after.add_reader(mine, print)
+    assert after.remove_reader(mine)
+    after.close()
+    mine.close()
+    theirs.close()
+    with pytest.warns(ResourceWarning):
+        del transport
+        gc.collect()
+
+
+def test_there_may_be_no_limit(world: World, loop: Any) -> None:
+    with wired(world, loop, Recorder()) as (transport, _):
+        transport.set_write_buffer_limits(high=float("inf"), low=0)
+        assert transport.get_write_buffer_limits() == (0, float("inf"))
+        with pytest.raises(ValueError, match="must be >="):
+            transport.set_write_buffer_limits(high=1, low=2)
+        assert transport.get_write_buffer_limits() == (0, float("inf"))
+
+
+def test_no_signal_goes_to_a_child_that_close_has_reaped(
+    ours: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(asyncio.SubprocessProtocol, "/bin/cat")
+        pid = transport.get_pid()
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        transport.close()
+        monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
+        transport.kill()
+        await asyncio.sleep(0.05)
+
+    ours.run(main())
+    assert sent == []
