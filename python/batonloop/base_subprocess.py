@@ -261,8 +261,16 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
             self._connected(connected)
 
     def _connected(self, connected: asyncio.Future[None]) -> None:
+        try:
+            made = self._protocol.connection_made
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if not connected.done():
+                connected.set_exception(error)
+            return
         pending, self._pending_calls = self._pending_calls, None
-        self._loop.call_soon(self._protocol.connection_made, self)
+        self._loop.call_soon(made, self)
         for callback, args in pending or ():
             self._loop.call_soon(callback, *args)
         if not connected.done():
@@ -314,9 +322,12 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
         if self._proc.returncode is None:
             # The Popen object must not wait for what is no longer there.
             self._proc.returncode = returncode
-        self._call(self._protocol.process_exited)
-        if _EXIT_ENDS_WAIT or self._is_refused:
-            self._end_waits()
+        try:
+            self._call(self._protocol.process_exited)
+        finally:
+            # Whoever waits is told, even if the protocol has no such method.
+            if _EXIT_ENDS_WAIT or self._is_refused:
+                self._end_waits()
         self._try_finish()
 
     def _pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:

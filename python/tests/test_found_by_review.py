@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,61 @@ def test_no_signal_goes_to_a_child_that_close_has_reaped(
 
     ours.run(main())
     assert sent == []
+
+
+class Mute:
+    """A protocol that has nothing that a protocol must have."""
+
+
+@pytest.mark.parametrize("factory", [lambda: None, Mute])
+def test_a_server_outlives_a_protocol_that_is_none(
+    world: World, loop: Any, factory: Callable[[], Any]
+) -> None:
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(factory() if len(made) == 1 else Recorder())
+        return made[-1]
+
+    async def main() -> None:
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        clients = []
+        for _ in range(3):
+            clients.append(socket.create_connection(server.sockets[0].getsockname()))
+            await asyncio.sleep(0.01)
+        assert len(made) == 3
+        assert isinstance(made[2], Recorder)
+        assert made[2].transport is not None
+        for client in clients:
+            client.close()
+        await asyncio.sleep(0.02)
+        server.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        loop.run_until_complete(main())
+
+
+def test_who_connects_is_told_of_a_protocol_that_is_none(world: World, loop: Any) -> None:
+    mine, theirs = socket.socketpair()
+    mine.setblocking(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(AttributeError, match="connection_made"):
+            loop.run_until_complete(loop.create_connection(Mute, sock=mine))
+        gc.collect()
+    mine.close()
+    theirs.close()
+
+
+def test_a_child_whose_protocol_is_none_can_be_given_up(ours: World) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        starting = loop.subprocess_exec(lambda: None, "/bin/cat")
+        with pytest.raises((AttributeError, TimeoutError)):
+            await asyncio.wait_for(starting, 5)
+
+    ours.run(main())

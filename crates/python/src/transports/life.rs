@@ -129,8 +129,16 @@ fn tell_of_connection<'py>(this: Transport<'_, 'py>, event_loop: &Bound<'py, PyA
     let Err(error) = told else {
         return Ok(());
     };
-    let callback = protocol.getattr(intern!(py, "connection_made"))?;
-    report_callback(event_loop, &callback, std::slice::from_ref(this.object), *error)
+    // The method was there when the transport was made, and may have gone.
+    match protocol.getattr(intern!(py, "connection_made")) {
+        Ok(callback) => {
+            report_callback(event_loop, &callback, std::slice::from_ref(this.object), *error)
+        }
+        Err(_) => {
+            let callback = this.object.getattr(intern!(py, "_connection_made"))?;
+            report_callback(event_loop, &callback, &[], *error)
+        }
+    }
 }
 
 /// Lets go on who waits for the connection to be made.
@@ -159,6 +167,8 @@ pub(super) fn begin<'py, K: TransportKind>(
 ) -> PyResult<()> {
     let py = this.py();
     let transport = Transport::of(this);
+    // A protocol without it is refused here, where asyncio looks it up.
+    let made = transport.protocol().getattr(intern!(py, "connection_made"))?;
     if !transport.fields.has(HAS_OWN_CONTEXT) {
         transport.fields.context.set(context::copy_current(py)?);
     }
@@ -169,7 +179,6 @@ pub(super) fn begin<'py, K: TransportKind>(
         host.queue(this.as_any().clone(), transport.manner.connect);
         return Ok(());
     }
-    let made = transport.protocol().getattr(intern!(py, "connection_made"))?;
     transport.call_soon(event_loop, (made, this.as_any()))?;
     let add_reader = this.as_any().getattr(intern!(py, "_add_reader"))?;
     let ready = this.as_any().getattr(intern!(py, "_read_ready"))?;
