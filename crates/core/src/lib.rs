@@ -106,4 +106,4 @@ pub use ready::Ready;
 pub use scheduled::Scheduled;
 pub use sslproto::{AppState, Flow, SSLState, WaterMarks};
 pub use task::{Next, TaskState};
-pub use watched::{Event, Interest, Watched};
+pub use watched::{Event, Interest, Side, Watched};

@@ -36,6 +36,24 @@ impl Interest {
         !self.readable && !self.writable
     }
 
+    /// This and what a side is roused by.
+    #[must_use]
+    pub const fn and(self, side: Side) -> Self {
+        match side {
+            Side::Reader => self.and_readable(),
+            Side::Writer => self.and_writable(),
+        }
+    }
+
+    /// This without what a side is roused by.
+    #[must_use]
+    pub const fn but(self, side: Side) -> Self {
+        match side {
+            Side::Reader => self.but_readable(),
+            Side::Writer => self.but_writable(),
+        }
+    }
+
     /// This and reading.
     #[must_use]
     pub const fn and_readable(self) -> Self {
@@ -91,8 +109,10 @@ struct Watcher<H> {
 
 /// Which of the two handles of a descriptor is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// The one that reads.
     Reader,
+    /// The one that writes.
     Writer,
 }
 
@@ -125,20 +145,6 @@ impl<H> Watched<H> {
     #[must_use = "the writer is to be cancelled, and dropped with nothing borrowed"]
     pub fn take_writer(&mut self, fd: i32) -> Option<H> {
         self.take(fd, Side::Writer)
-    }
-
-    /// The reader of a descriptor.
-    #[inline]
-    #[must_use]
-    pub fn reader(&self, fd: i32) -> Option<&H> {
-        self.handle(fd, Side::Reader)
-    }
-
-    /// The writer of a descriptor.
-    #[inline]
-    #[must_use]
-    pub fn writer(&self, fd: i32) -> Option<&H> {
-        self.handle(fd, Side::Writer)
     }
 
     /// What is wanted of a descriptor, which is what the kernel should know.
@@ -176,8 +182,10 @@ impl<H> Watched<H> {
         watchers.flat_map(|watcher| watcher.reader.into_iter().chain(watcher.writer))
     }
 
+    /// The handle of one side of a descriptor.
     #[inline]
-    pub(crate) fn handle(&self, fd: i32, side: Side) -> Option<&H> {
+    #[must_use]
+    pub fn handle(&self, fd: i32, side: Side) -> Option<&H> {
         let watcher = self.watcher(fd)?;
         match side {
             Side::Reader => watcher.reader.as_ref(),
@@ -185,7 +193,9 @@ impl<H> Watched<H> {
         }
     }
 
-    pub(crate) fn take(&mut self, fd: i32, side: Side) -> Option<H> {
+    /// Takes the handle of one side of a descriptor out.
+    #[must_use = "the handle is to be cancelled, and dropped with nothing borrowed"]
+    pub fn take(&mut self, fd: i32, side: Side) -> Option<H> {
         let watcher = match place(fd) {
             Some(place) => self.table.get_mut(place)?,
             None => self.tree.get_mut(&fd)?,
@@ -200,7 +210,9 @@ impl<H> Watched<H> {
         Some(taken)
     }
 
-    fn set(&mut self, fd: i32, side: Side, handle: H) -> Option<H> {
+    /// Makes `handle` the one of a side of a descriptor, and gives back the one it displaces.
+    #[must_use = "the displaced handle is to be cancelled, and dropped with nothing borrowed"]
+    pub fn set(&mut self, fd: i32, side: Side, handle: H) -> Option<H> {
         let watcher = match place(fd) {
             Some(place) => {
                 if place >= self.table.len() {

@@ -25,30 +25,88 @@ pub fn filled<'py, E>(
     capacity: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
 ) -> PyResult<Result<Handed<'py>, E>> {
-    let size = capacity.cast_signed();
-    // SAFETY: null asks for an object whose bytes are not written yet.
-    let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
-    // SAFETY: a new reference, or null with an exception set.
-    let object = unsafe { Bound::<PyAny>::from_owned_ptr_or_err(py, object) }?;
-    // SAFETY: it is a bytes object.
-    let memory = unsafe { ffi::PyBytes_AS_STRING(object.as_ptr()) };
-    // SAFETY: the memory has `capacity` bytes, and nobody else knows of the object.
-    let memory = unsafe { std::slice::from_raw_parts_mut(memory.cast_mut().cast(), capacity) };
-    let count = match fill(memory) {
+    let mut all = Filling::new(py, capacity)?;
+    let count = match fill(all.memory()) {
         Ok(count) => count,
         Err(error) => return Ok(Err(error)),
     };
     assert!(count <= capacity, "there was room for {capacity} bytes, not {count}");
-    let mut object = object.into_ptr();
-    // SAFETY: the one reference to it is ours, and goes in; a new one comes out, or null.
-    if count < capacity && unsafe { _PyBytes_Resize(&mut object, count.cast_signed()) } < 0 {
-        return Err(PyErr::fetch(py));
+    all.filled = count;
+    Ok(Ok(Handed { bytes: all.finish()?, capacity: count }))
+}
+
+/// A bytes object that is being filled, and that nobody else knows of.
+pub(crate) struct Filling<'py> {
+    /// Null if a resize has failed.
+    object: *mut ffi::PyObject,
+    size: usize,
+    /// How many bytes are written.
+    pub(crate) filled: usize,
+    py: Python<'py>,
+}
+
+impl<'py> Filling<'py> {
+    pub(crate) fn new(py: Python<'py>, size: usize) -> PyResult<Self> {
+        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
+        // SAFETY: null asks for memory that is not filled.
+        let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), wanted) };
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Self { object, size, filled: 0, py })
     }
-    // SAFETY: the one reference is ours.
-    let object = unsafe { Bound::<PyAny>::from_owned_ptr(py, object) };
-    // SAFETY: it is a bytes object.
-    let bytes = unsafe { object.cast_into_unchecked() };
-    Ok(Ok(Handed { bytes, capacity: count }))
+
+    /// Where the next byte goes.
+    pub(crate) fn end(&mut self) -> *mut u8 {
+        // SAFETY: it is a bytes object.
+        let start = unsafe { ffi::PyBytes_AsString(self.object) };
+        // SAFETY: no more is filled than there is.
+        unsafe { start.cast::<u8>().add(self.filled) }
+    }
+
+    /// The memory behind what is written.
+    fn memory(&mut self) -> &mut [MaybeUninit<u8>] {
+        let room = self.room();
+        // SAFETY: there is that room behind what is filled, and nobody else knows of the object.
+        unsafe { std::slice::from_raw_parts_mut(self.end().cast(), room) }
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.size - self.filled
+    }
+
+    pub(crate) fn resize(&mut self, size: usize) -> PyResult<()> {
+        if size == self.size {
+            return Ok(());
+        }
+        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
+        // SAFETY: nobody else has a reference. A failure lets the object go and leaves null.
+        if unsafe { _PyBytes_Resize(&mut self.object, wanted) } < 0 {
+            return Err(PyErr::fetch(self.py));
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> PyResult<Bound<'py, PyBytes>> {
+        self.resize(self.filled)?;
+        let object = std::mem::replace(&mut self.object, ptr::null_mut());
+        // SAFETY: the one reference to a bytes object.
+        let object = unsafe { Bound::<PyAny>::from_owned_ptr(self.py, object) };
+        // SAFETY: it was made as a bytes object.
+        Ok(unsafe { object.cast_into_unchecked() })
+    }
+
+    pub(crate) fn finish_if_any(self) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        if self.filled == 0 { Ok(None) } else { self.finish().map(Some) }
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        // SAFETY: null, or the one reference to a bytes object; the GIL is held.
+        drop(unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(self.py, self.object) });
+    }
 }
 
 /// Two pieces as one bytes object.

@@ -21,9 +21,10 @@ use std::ptr;
 
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyType};
-use pyo3::{Bound, Py, PyErr, PyResult, PyTraverseError, PyVisit, Python, ffi};
+use pyo3::{Bound, Py, PyResult, PyTraverseError, PyVisit, Python};
 
 use crate::buffer::{self, View};
+use crate::bytes::Filling;
 use crate::cell::{GilCell, GilSlot};
 
 /// Where `_ssl.MemoryBIO` and `_ssl._SSLContext` keep their pointer, in words.
@@ -49,7 +50,6 @@ const SSL_RECEIVED_SHUTDOWN: c_int = 2;
 unsafe extern "C" {
     fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
     fn dlsym(library: *mut c_void, symbol: *const c_char) -> *mut c_void;
-    fn _PyBytes_Resize(object: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
 }
 
 /// Declares the functions that are looked up, under the names OpenSSL gives them.
@@ -520,70 +520,4 @@ fn bytes<'py>(
     unsafe { ptr::copy_nonoverlapping(memory.as_ptr().cast(), all.end(), memory.len()) };
     all.filled = memory.len();
     all.finish().map(Some)
-}
-
-/// A bytes object that is being filled, and that nobody else knows of.
-struct Filling<'py> {
-    /// Null if a resize has failed.
-    object: *mut ffi::PyObject,
-    size: usize,
-    filled: usize,
-    py: Python<'py>,
-}
-
-impl<'py> Filling<'py> {
-    fn new(py: Python<'py>, size: usize) -> PyResult<Self> {
-        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
-        // SAFETY: null asks for memory that is not filled.
-        let object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), wanted) };
-        if object.is_null() {
-            return Err(PyErr::fetch(py));
-        }
-        Ok(Self { object, size, filled: 0, py })
-    }
-
-    /// Where the next byte goes.
-    fn end(&mut self) -> *mut u8 {
-        // SAFETY: it is a bytes object.
-        let start = unsafe { ffi::PyBytes_AsString(self.object) };
-        // SAFETY: no more is filled than there is.
-        unsafe { start.cast::<u8>().add(self.filled) }
-    }
-
-    fn room(&self) -> usize {
-        self.size - self.filled
-    }
-
-    fn resize(&mut self, size: usize) -> PyResult<()> {
-        if size == self.size {
-            return Ok(());
-        }
-        let wanted = ffi::Py_ssize_t::try_from(size).unwrap_or(ffi::Py_ssize_t::MAX);
-        // SAFETY: nobody else has a reference. A failure lets the object go and leaves null.
-        if unsafe { _PyBytes_Resize(&mut self.object, wanted) } < 0 {
-            return Err(PyErr::fetch(self.py));
-        }
-        self.size = size;
-        Ok(())
-    }
-
-    fn finish(mut self) -> PyResult<Bound<'py, PyBytes>> {
-        self.resize(self.filled)?;
-        let object = std::mem::replace(&mut self.object, ptr::null_mut());
-        // SAFETY: the one reference to a bytes object.
-        let object = unsafe { Bound::<PyAny>::from_owned_ptr(self.py, object) };
-        // SAFETY: it was made as a bytes object.
-        Ok(unsafe { object.cast_into_unchecked() })
-    }
-
-    fn finish_if_any(self) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if self.filled == 0 { Ok(None) } else { self.finish().map(Some) }
-    }
-}
-
-impl Drop for Filling<'_> {
-    fn drop(&mut self) {
-        // SAFETY: null, or the one reference to a bytes object; the GIL is held.
-        drop(unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(self.py, self.object) });
-    }
 }

@@ -17,34 +17,12 @@
 use std::io::{self, ErrorKind};
 
 use batonloop_core::Interest;
+pub(crate) use batonloop_core::Side;
 use pyo3::types::PyAny;
 use pyo3::{Bound, PyResult, Python};
 
 use crate::exceptions;
 use crate::host::{Entry, EventLoop};
-
-/// What a descriptor is watched for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Reader,
-    Writer,
-}
-
-impl Side {
-    fn added(self, interest: Interest) -> Interest {
-        match self {
-            Self::Reader => interest.and_readable(),
-            Self::Writer => interest.and_writable(),
-        }
-    }
-
-    fn removed(self, interest: Interest) -> Interest {
-        match self {
-            Self::Reader => interest.but_readable(),
-            Self::Writer => interest.but_writable(),
-        }
-    }
-}
 
 /// Watches a descriptor, and gives back the entry that is displaced.
 ///
@@ -57,7 +35,7 @@ pub(crate) fn watch(
     entry: Entry,
 ) -> PyResult<Option<Entry>> {
     let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
-    let wanted = side.added(before);
+    let wanted = before.and(side);
     let was_once = set_once(py, host, fd, false);
     let told = host.poller.with(py, |poller| {
         let selector = &poller.as_ref()?.selector;
@@ -80,10 +58,7 @@ pub(crate) fn watch(
 }
 
 fn enter(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, entry: Entry) -> Option<Entry> {
-    host.agenda.with(py, |agenda| match side {
-        Side::Reader => agenda.watched.set_reader(fd, entry),
-        Side::Writer => agenda.watched.set_writer(fd, entry),
-    })
+    host.agenda.with(py, |agenda| agenda.watched.set(fd, side, entry))
 }
 
 /// Watches a descriptor until it is roused, which [`unwatch_roused`] or [`watch_on`] must follow,
@@ -104,7 +79,7 @@ pub(crate) fn watch_once(
     let was_once = set_once(py, host, fd, true);
     let told = host.poller.with(py, |poller| {
         let selector = &poller.as_ref()?.selector;
-        Some(selector.watch_once(fd, side.added(Interest::NONE), was_once))
+        Some(selector.watch_once(fd, Interest::NONE.and(side), was_once))
     });
     match told {
         None => Err(exceptions::loop_is_closed()),
@@ -122,7 +97,7 @@ pub(crate) fn watch_on(py: Python<'_>, host: &EventLoop, fd: i32, side: Side) {
         host.poller.with(py, |poller| {
             if let Some(poller) = poller {
                 // A descriptor that is closed by now has left the kernel's set by itself.
-                let _ = poller.selector.watch_once(fd, side.added(Interest::NONE), true);
+                let _ = poller.selector.watch_once(fd, Interest::NONE.and(side), true);
             }
         });
     }
@@ -139,10 +114,7 @@ pub(crate) fn unwatch_roused(
     if !is_once(py, host, fd) {
         return unwatch(py, host, fd, side);
     }
-    host.agenda.with(py, |agenda| match side {
-        Side::Reader => agenda.watched.take_reader(fd),
-        Side::Writer => agenda.watched.take_writer(fd),
-    })
+    host.agenda.with(py, |agenda| agenda.watched.take(fd, side))
 }
 
 /// Descriptors from this number on are watched all the time: it keeps the list of the others short.
@@ -185,7 +157,7 @@ fn watch_anew(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, error: &io:
     for entry in displaced.into_iter().flatten() {
         entry.object.drop_ref(py);
     }
-    let anew = side.added(Interest::NONE);
+    let anew = Interest::NONE.and(side);
     error.kind() == ErrorKind::NotFound
         && host.poller.with(py, |poller| {
             poller.as_ref().is_some_and(|poller| poller.selector.register(fd, anew).is_ok())
@@ -201,11 +173,7 @@ pub(crate) fn is_watched_for(
     object: &Bound<'_, PyAny>,
 ) -> bool {
     host.agenda.with(object.py(), |agenda| {
-        let entry = match side {
-            Side::Reader => agenda.watched.reader(fd),
-            Side::Writer => agenda.watched.writer(fd),
-        };
-        entry.is_some_and(|entry| entry.object.is(object))
+        agenda.watched.handle(fd, side).is_some_and(|entry| entry.object.is(object))
     })
 }
 
@@ -216,7 +184,7 @@ pub(crate) fn unwatch(py: Python<'_>, host: &EventLoop, fd: i32, side: Side) -> 
         Side::Reader => agenda.watched.take_reader(fd),
         Side::Writer => agenda.watched.take_writer(fd),
     })?;
-    let wanted = side.removed(before);
+    let wanted = before.but(side);
     set_once(py, host, fd, false);
     host.poller.with(py, |poller| {
         let Some(poller) = poller else {

@@ -12,7 +12,6 @@
 //! wants to see every hand-off (debug mode, a `call_soon()` of its own) it goes through that, with
 //! those very methods.
 
-use batonloop_core::Interest;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::owners;
 use batonloop_cpython::kind::{Fields, Kind};
@@ -47,6 +46,8 @@ pub(crate) mod write_pipe;
 pub(crate) mod accept;
 
 pub(crate) use extra::spelled;
+pub(crate) use flow::at_most;
+pub(crate) use read::{LARGEST_COPY, with_hot};
 
 /// The reader is watched.
 const READING: u32 = 1;
@@ -70,6 +71,10 @@ const HAS_OWN_CONTEXT: u32 = 1 << 8;
 const IS_DIRECT: u32 = 1 << 9;
 /// The loss is queued or told.
 const LOST: u32 = 1 << 10;
+/// `__init__` ran: a transport is made once.
+const MADE: u32 = 1 << 11;
+/// Others may watch the descriptor, for `sendfile()` uses it.
+const LENT: u32 = 1 << 12;
 
 /// What is particular to the transports of one kind, for who does not know the kind.
 struct Manner {
@@ -129,11 +134,6 @@ pub(crate) struct Above {
 
 /// See [`Above`].
 pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
-
-/// `__init__` ran: a transport is made once.
-const MADE: u32 = 1 << 11;
-/// Others may watch the descriptor, for `sendfile()` uses it.
-const LENT: u32 = 1 << 12;
 
 /// A transport of any kind.
 #[derive(Clone, Copy)]
@@ -260,11 +260,6 @@ impl<'a, 'py> Transport<'a, 'py> {
         {
             entry.object.drop_ref(self.py());
         }
-    }
-
-    /// What the kernel was told to look for.
-    fn interest(self) -> Interest {
-        Interest { readable: self.fields.has(READING), writable: self.fields.has(WRITING) }
     }
 
     // Closing.

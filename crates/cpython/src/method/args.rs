@@ -80,6 +80,20 @@ impl<'a, 'py> Args<'a, 'py> {
         self.names().cloned().into_iter().flat_map(|names| names.into_iter()).zip(values)
     }
 
+    /// The one argument, by its place or its name.
+    ///
+    /// # Errors
+    ///
+    /// TypeError in the words of a Python function if it is missing, or not the only one.
+    #[inline]
+    pub fn only(&self, function: &str, name: &str) -> PyResult<&'a Bound<'py, PyAny>> {
+        if let ([argument], false) = (self.positional(), self.has_keywords()) {
+            return Ok(argument);
+        }
+        let [argument] = self.parse(function, [name], 1)?;
+        argument.ok_or_else(|| missing(function, name, 1))
+    }
+
     /// Puts the arguments in the order of `names`: positional ones first, at most
     /// `max_positional`, then keywords.
     ///

@@ -8,6 +8,7 @@ use pyo3::{Bound, Py, PyResult, Python, intern};
 use super::engine::get;
 use super::{PyProtocol, SSLProtocol, below, caught, caught_unless_exit, fatal_error, report};
 use crate::names;
+use crate::transports::at_most;
 
 /// How much may wait to be sent before the application is asked to pause.
 pub(super) const HIGH_WATER: u64 = 512 * 1024;
@@ -230,22 +231,13 @@ pub(super) fn marks<'py>(
     }
     let made = names::FLOW_CONTROL_DEFAULTS.get(py)?.call1((high, low, default / 1024))?;
     let (high, low): (Bound<'py, PyAny>, Bound<'py, PyAny>) = made.extract()?;
-    let marks = WaterMarks { high: at_least(&high)?, low: at_most(&low)? };
+    let marks = WaterMarks { high: at_least(&high), low: at_most(&low) as u64 };
     Ok((marks, Some(PyTuple::new(py, [low, high])?.into_any())))
 }
 
 /// The least number of bytes that is not below a mark.
-fn at_least(mark: &Bound<'_, PyAny>) -> PyResult<u64> {
-    match mark.extract::<u64>() {
-        Ok(mark) => Ok(mark),
-        Err(_) => Ok(mark.extract::<f64>().map_or(u64::MAX, |mark| mark.ceil() as u64)),
-    }
-}
-
-/// The greatest number of bytes that is not above a mark.
-fn at_most(mark: &Bound<'_, PyAny>) -> PyResult<u64> {
-    match mark.extract::<u64>() {
-        Ok(mark) => Ok(mark),
-        Err(_) => Ok(mark.extract::<f64>().map_or(u64::MAX, |mark| mark.floor() as u64)),
-    }
+fn at_least(mark: &Bound<'_, PyAny>) -> u64 {
+    mark.extract::<u64>()
+        .or_else(|_| mark.extract::<f64>().map(|mark| mark.ceil() as u64))
+        .unwrap_or(u64::MAX)
 }

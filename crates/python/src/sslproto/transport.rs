@@ -42,16 +42,6 @@ fn no_protocol(attribute: &str) -> PyErr {
     PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
 }
 
-/// The only argument of a method, which may be given by name, as methods in Python take it.
-#[inline]
-fn only<'a, 'py>(method: &str, name: &str, args: Args<'a, 'py>) -> PyResult<&'a Bound<'py, PyAny>> {
-    if let ([argument], false) = (args.positional(), args.has_keywords()) {
-        return Ok(argument);
-    }
-    let [argument] = args.parse(method, [name], 1)?;
-    argument.ok_or_else(|| missing(method, name, 1))
-}
-
 /// `__init__(loop, ssl_protocol)`.
 fn init(
     this: &PyTransport<'_>,
@@ -91,7 +81,7 @@ fn get_extra_info<'py>(
 }
 
 fn set_protocol<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let protocol = only("set_protocol", "protocol", args)?;
+    let protocol = args.only("set_protocol", "protocol")?;
     set_app_protocol(&protocol_of(this, "_set_app_protocol")?, protocol)?;
     Ok(none(this.py()))
 }
@@ -250,13 +240,13 @@ fn not_bytes(data: &Bound<'_, PyAny>) -> PyErr {
 }
 
 fn write<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let data = only("write", "data", args)?;
+    let data = args.only("write", "data")?;
     write_data(this, data)?;
     Ok(none(this.py()))
 }
 
 fn writelines<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let list = only("writelines", "list_of_data", args)?;
+    let list = args.only("writelines", "list_of_data")?;
     outgoing::write_lines(&protocol_of(this, "_write_appdata")?, list)?;
     Ok(none(this.py()))
 }
@@ -290,7 +280,7 @@ fn tear_down<'py>(
 
 /// Closes at once. Before 3.13 asyncio's own takes no reason and fails.
 fn force_close<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    tear_down(this, Some(only("_force_close", "exc", args)?))
+    tear_down(this, Some(args.only("_force_close", "exc")?))
 }
 
 /// For CPython's tests, which want to see data wait.
@@ -298,7 +288,7 @@ fn append_write_backlog<'py>(
     this: &PyTransport<'py>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let data = only("_test__append_write_backlog", "data", args)?;
+    let data = args.only("_test__append_write_backlog", "data")?;
     let data = data.cast::<PyBytes>()?.clone();
     outgoing::append(protocol_of(this, "_write_backlog")?.get(), data);
     Ok(none(this.py()))

@@ -12,32 +12,18 @@ use pyo3::exceptions::{PyResourceWarning, PyRuntimeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyList};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
-use super::{CLOSING, EOF, LENT, PAUSED, PROTOCOL_PAUSED, Transport, TransportKind};
+use super::{
+    CLOSING, EOF, LENT, PAUSED, PROTOCOL_PAUSED, READING, Transport, TransportKind, WRITING,
+};
 use crate::host::EventLoop;
 use crate::names::{self, boolean, none};
-
-/// The one argument of a method, by its place or its name.
-#[inline]
-pub(super) fn only<'a, 'py>(
-    args: Args<'a, 'py>,
-    method: &str,
-    name: &str,
-) -> PyResult<&'a Bound<'py, PyAny>> {
-    if let [argument] = args.positional()
-        && !args.has_keywords()
-    {
-        return Ok(argument);
-    }
-    let [argument] = args.parse(method, [name], 1)?;
-    argument.ok_or_else(|| missing(method, name, 1))
-}
 
 /// `write(data)`: sent at once as far as the kernel takes it.
 fn write<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write(only(args, "write", "data")?)?;
+    Transport::of(this).write(args.only("write", "data")?)?;
     Ok(none(this.py()))
 }
 
@@ -46,7 +32,7 @@ fn writelines<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write_lines(only(args, "writelines", "list_of_data")?)?;
+    Transport::of(this).write_lines(args.only("writelines", "list_of_data")?)?;
     Ok(none(this.py()))
 }
 
@@ -140,7 +126,7 @@ fn set_protocol<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).set_protocol(only(args, "set_protocol", "protocol")?)?;
+    Transport::of(this).set_protocol(args.only("set_protocol", "protocol")?)?;
     Ok(none(this.py()))
 }
 
@@ -157,7 +143,7 @@ fn read_extra_info<'py, K: TransportKind>(
 
 /// `get_write_buffer_size()`: how many bytes the kernel has not taken.
 fn write_buffer_size<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
-    number(this.py(), this.fields().unwritten.get())
+    Ok(this.fields().unwritten.get().into_pyobject(this.py())?.into_any())
 }
 
 /// `get_write_buffer_limits()`: low before high, as asyncio has it.
@@ -252,10 +238,6 @@ fn set_in_use<'py, K: TransportKind>(
 
 // Attributes that libraries read.
 
-fn number(py: Python<'_>, value: usize) -> PyResult<Bound<'_, PyAny>> {
-    Ok(value.into_pyobject(py)?.into_any())
-}
-
 /// `_sock`: made now, for a connection that a server accepted.
 fn read_sock<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
     if this.fields().is_open() {
@@ -304,7 +286,7 @@ fn slice_from(py: Python<'_>, start: usize) -> PyResult<Bound<'_, PyAny>> {
 
 /// `_conn_lost`: zero until the loss is queued, then counts the writes after it too.
 fn read_conn_lost<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
-    number(this.py(), this.fields().conn_lost.get())
+    Ok(this.fields().conn_lost.get().into_pyobject(this.py())?.into_any())
 }
 
 fn read_closing<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
@@ -353,12 +335,11 @@ pub(super) fn repr<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Boun
         .event_loop()
         .is_some_and(|it| EventLoop::of(&it).is_some_and(|host| !host.closed.get(py)));
     if is_live {
-        let interest = transport.interest();
         let shown = |polls| if polls { "polling" } else { "idle" };
         text.push_str(&format!(
             " read={} write=<{}, bufsize={}>",
-            shown(interest.readable),
-            shown(interest.writable),
+            shown(fields.has(READING)),
+            shown(fields.has(WRITING)),
             fields.unwritten.get()
         ));
     }

@@ -41,7 +41,7 @@ impl<'py> Transport<'_, 'py> {
         if !(high.ge(&low)? && low.ge(0)?) {
             return Err(bad_limits(&high, &low));
         }
-        let whole = [at_most(&high)?, at_most(&low)?];
+        let whole = [at_most(&high), at_most(&low)];
         let fields = self.fields;
         for ((place, slot), (limit, whole)) in
             [(&fields.high, &fields.high_water), (&fields.low, &fields.low_water)]
@@ -95,14 +95,13 @@ impl<'py> Transport<'_, 'py> {
     }
 }
 
-/// The largest number of bytes that is not above a limit.
-fn at_most(limit: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if let Ok(value) = limit.extract::<usize>() {
-        return Ok(value);
-    }
-    let is_whole = limit.is_instance_of::<pyo3::types::PyInt>();
-    // What is larger than memory is as good as no limit.
-    Ok(if is_whole { usize::MAX } else { limit.extract::<f64>()?.floor() as usize })
+/// The largest number of bytes that is not above a limit, which may be any number of Python's. What
+/// is larger than memory is as good as no limit.
+pub(crate) fn at_most(limit: &Bound<'_, PyAny>) -> usize {
+    let whole = limit.extract::<usize>();
+    whole
+        .or_else(|_| limit.extract::<f64>().map(|limit| limit.floor() as usize))
+        .unwrap_or(usize::MAX)
 }
 
 #[cold]

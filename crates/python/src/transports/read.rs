@@ -22,7 +22,7 @@ use crate::exceptions;
 /// Nobody is given more than so many bytes at once.
 pub(super) const MAX_SIZE: usize = 256 * 1024;
 /// Pieces up to this size are copied.
-const LARGEST_COPY: usize = 4096;
+pub(crate) const LARGEST_COPY: usize = 4096;
 
 /// The last small piece, if nobody has kept it.
 static SPARE: Spare = Spare::new();
@@ -32,7 +32,7 @@ static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
 
 /// Lends the memory where small pieces arrive; `leaf` calls no Python.
 #[inline]
-pub(super) fn with_hot<R>(py: Python<'_>, leaf: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(crate) fn with_hot<R>(py: Python<'_>, leaf: impl FnOnce(&mut [u8]) -> R) -> R {
     HOT.with(py, |hot| {
         if hot.is_empty() {
             hot.resize(MAX_SIZE, 0);

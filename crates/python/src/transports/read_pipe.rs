@@ -13,7 +13,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
 use super::write::is_momentary;
-use super::{CLOSING, Transport, TransportKind, class, pipe as pipes, read};
+use super::{CLOSING, READING, Transport, TransportKind, class, pipe as pipes, read};
 use crate::exceptions;
 use crate::names;
 
@@ -96,7 +96,7 @@ fn repr<'py>(this: &Bound<'py, ReadPipeTransport>) -> PyResult<Bound<'py, PyAny>
     let transport = Transport::of(this);
     let (mut text, is_live) = transport.pipe_repr();
     if is_live {
-        text.push_str(if transport.interest().readable { " polling" } else { " idle" });
+        text.push_str(if transport.fields.has(READING) { " polling" } else { " idle" });
     }
     text.push('>');
     Ok(text.into_pyobject(this.py())?.into_any())

@@ -19,7 +19,7 @@ use pyo3::types::{
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python};
 
 use super::write::{again, is_bytes_like, is_momentary};
-use super::{CLOSING, LOST, READING, Transport, TransportKind, class, pipe as pipes};
+use super::{CLOSING, LOST, READING, Transport, TransportKind, WRITING, class, pipe as pipes};
 use crate::exceptions;
 use crate::names::{self, boolean, none};
 use crate::selector_events::Side;
@@ -187,7 +187,7 @@ fn write<'py>(
     this: &Bound<'py, WritePipeTransport>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    Transport::of(this).write_pipe(class::only(args, "write", "data")?)?;
+    Transport::of(this).write_pipe(args.only("write", "data")?)?;
     Ok(none(this.py()))
 }
 
@@ -222,7 +222,7 @@ fn repr<'py>(this: &Bound<'py, WritePipeTransport>) -> PyResult<Bound<'py, PyAny
     let transport = Transport::of(this);
     let (mut text, is_live) = transport.pipe_repr();
     if is_live {
-        let shown = if transport.interest().writable { "polling" } else { "idle" };
+        let shown = if transport.fields.has(WRITING) { "polling" } else { "idle" };
         text.push_str(&format!(" {shown} bufsize={}", transport.fields.unwritten.get()));
     }
     text.push('>');

@@ -5,7 +5,7 @@
 
 use batonloop_cpython::buffer::View;
 use batonloop_cpython::bytes;
-use batonloop_cpython::cell::{GilCell, LoopCell};
+use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::Fields;
 use batonloop_cpython::socket::{self, Socket};
 use batonloop_sys::socket::{self as kernel, EAGAIN, EINTR, Name};
@@ -18,7 +18,7 @@ use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 use super::{Operation, PyCall, is_of_internet};
 use crate::exceptions;
 use crate::names::none;
-use crate::transports::spelled;
+use crate::transports::{LARGEST_COPY, spelled, with_hot};
 
 /// What came of an attempt; nothing if it would have to wait.
 type Attempt<'py> = PyResult<Option<Bound<'py, PyAny>>>;
@@ -152,12 +152,8 @@ fn unless_it_waits<T>(
 // Receiving
 // ---------------------------------------------------------------------------------------------
 
-/// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.
-static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
-/// How large that is.
-const HOT_SIZE: usize = 64 * 1024;
-/// Pieces up to this size are copied.
-const LARGEST_COPY: usize = 4096;
+/// More than so many bytes do not go through the hot buffer.
+const MOST_HOT: usize = 64 * 1024;
 /// How much came the last time.
 static CAME: GilCell<usize> = GilCell::new(0);
 
@@ -178,10 +174,9 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
         return Ok(Some(PyBytes::new(py, &[]).into_any()));
     }
     let fd = socket.descriptor();
-    if size <= HOT_SIZE && CAME.get(py) <= LARGEST_COPY {
+    if size <= MOST_HOT && CAME.get(py) <= LARGEST_COPY {
         return unless_it_waits(py, || {
-            HOT.with(py, |hot| {
-                hot.resize(HOT_SIZE, 0);
+            with_hot(py, |hot| {
                 kernel::recv(fd, &mut hot[..size]).map(|count| {
                     CAME.set(py, count);
                     PyBytes::new(py, &hot[..count]).into_any()
@@ -218,13 +213,12 @@ fn recv_into<'py>(socket: Socket<'_, 'py>, buffer: &Bound<'py, PyAny>) -> Attemp
 
 fn recvfrom<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
     let py = n.py();
-    let size = size(n).filter(|size| *size <= HOT_SIZE && is_of_internet(socket));
+    let size = size(n).filter(|size| *size <= MOST_HOT && is_of_internet(socket));
     let Some(size) = size else {
         return socket.object().call_method1(intern!(py, "recvfrom"), (n,)).map(Some);
     };
     let received = unless_it_waits(py, || {
-        HOT.with(py, |hot| {
-            hot.resize(HOT_SIZE, 0);
+        with_hot(py, |hot| {
             kernel::recvfrom(socket.descriptor(), &mut hot[..size])
                 .map(|(count, name)| (PyBytes::new(py, &hot[..count]), name))
         })
