@@ -44,11 +44,13 @@ QUICK_CONNECTIONS = (1, 50)
 class Server:
     """A server process, from its first word to its end."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], cpu: int | None) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], place: Callable[[], None]
+    ) -> None:
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=self.errors, text=True, preexec_fn=placed(cpu),
+            stderr=self.errors, text=True, preexec_fn=place,
         )  # fmt: skip
         assert self.process.stdout is not None, "it was asked for"
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
@@ -129,7 +131,7 @@ class Servers:
                 command = net_load.command(
                     cell, server.answer["port"], server.pid, self.options.milliseconds
                 )
-                answer = loaded(command, self.options.client_cpu, self.options.batch)
+                answer = loaded(command, placed(self.options.client_cpu, self.options.preempt))
             except Failed as failure:
                 complaint = server.complaint()
                 self.stop(contestant)
@@ -150,7 +152,8 @@ class Servers:
             server = None
         if server is None:
             command, environment = self.command(contestant)
-            server = self.running[contestant] = Server(command, environment, self.options.cpu)
+            place = placed(self.options.cpu, self.options.preempt)
+            server = self.running[contestant] = Server(command, environment, place)
         return server
 
     def command(self, contestant: str) -> tuple[list[str], dict[str, str]]:
@@ -234,8 +237,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--client-cpu", type=int, help="the load's CPU, if not the same: that measures wake-ups too"
     )
     parser.add_argument(
-        "--batch", action="store_true", help="let no load take the CPU from a server that is busy"
-    )
+        "--preempt", action="store_true",
+        help="let whoever wakes take the CPU from the other side, as the scheduler does by default",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument(
         "--markdown", type=Path, metavar="PAGE", help="write the tables between its markers"
@@ -303,12 +307,12 @@ def measure(servers: Servers, cell: Cell, options: argparse.Namespace, progress:
     return errors
 
 
-def loaded(command: list[str], cpu: int | None, batch: bool) -> dict[str, Any]:
+def loaded(command: list[str], place: Callable[[], None]) -> dict[str, Any]:
     """Run one load to its end."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
-            preexec_fn=placed(cpu, batch),
+            preexec_fn=place,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Failed(f"no answer within {PATIENCE_SECONDS} s") from None
@@ -318,13 +322,18 @@ def loaded(command: list[str], cpu: int | None, batch: bool) -> dict[str, Any]:
     return answer
 
 
-def placed(cpu: int | None, batch: bool = False) -> Callable[[], None]:
-    """What a child does first: stay on one CPU, and perhaps wait till others leave it."""
+def placed(cpu: int | None, preempt: bool) -> Callable[[], None]:
+    """What a child does first: stay on one CPU, and wait there till the other side leaves it.
+
+    Otherwise Linux runs a server that has had less of the CPU than its load the moment anything
+    comes in. A cheap server then sleeps and wakes once a message and a dear one once in fifty, so
+    what is measured is half of what the load costs, whatever the server does.
+    """
 
     def place() -> None:
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
-        if batch:
+        if not preempt:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     return place
@@ -338,7 +347,7 @@ def page(
 ) -> list[str]:
     """Everything to show: where it was measured, then the tables of each Python."""
     place = "one CPU" if options.client_cpu == options.cpu else "two CPUs"
-    manner = ", the load as SCHED_BATCH" if options.batch else ""
+    manner = "" if options.preempt else ", both as SCHED_BATCH"
     lines = [
         f"{machine['cpu']}; {machine['kernel']}; load {machine['load']}; {machine['date']}; "
         f"server and load on {place}{manner}, {options.rounds} windows of "
