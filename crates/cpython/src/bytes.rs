@@ -25,14 +25,7 @@ pub fn filled<'py, E>(
     capacity: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
 ) -> PyResult<Result<Handed<'py>, E>> {
-    let mut all = Filling::new(py, capacity)?;
-    let count = match fill(all.memory()) {
-        Ok(count) => count,
-        Err(error) => return Ok(Err(error)),
-    };
-    assert!(count <= capacity, "there was room for {capacity} bytes, not {count}");
-    all.filled = count;
-    Ok(Ok(Handed { bytes: all.finish()?, capacity: count }))
+    Filling::new(py, capacity)?.fill(fill)
 }
 
 /// A bytes object that is being filled, and that nobody else knows of.
@@ -54,6 +47,33 @@ impl<'py> Filling<'py> {
             return Err(PyErr::fetch(py));
         }
         Ok(Self { object, size, filled: 0, py })
+    }
+
+    /// The same in an object that had another content.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else holds the object, its memory has room for `size` bytes, and the layout is
+    /// proven.
+    unsafe fn again(bytes: Bound<'py, PyBytes>, size: usize) -> Self {
+        // SAFETY: the caller answers for all of it.
+        unsafe { reset(&bytes, size) };
+        let py = bytes.py();
+        Self { object: bytes.into_ptr(), size, filled: 0, py }
+    }
+
+    fn fill<E>(
+        mut self,
+        fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
+    ) -> PyResult<Result<Handed<'py>, E>> {
+        let count = match fill(self.memory()) {
+            Ok(count) => count,
+            Err(error) => return Ok(Err(error)),
+        };
+        let capacity = self.size;
+        assert!(count <= capacity, "there was room for {capacity} bytes, not {count}");
+        self.filled = count;
+        Ok(Ok(Handed { bytes: self.finish()?, capacity: count }))
     }
 
     /// Where the next byte goes.
@@ -135,8 +155,8 @@ pub struct Spare {
     capacity: GilCell<usize>,
 }
 
-/// Longer ones are not kept: they are rarer, and their memory is worth giving back.
-const LARGEST_SPARE: usize = 8192;
+/// Longer ones are not kept: their memory is worth giving back.
+const LARGEST_SPARE: usize = 256 * 1024;
 
 /// A bytes object and how many bytes its memory has room for.
 pub struct Handed<'py> {
@@ -157,18 +177,55 @@ impl Spare {
         let len = content.len();
         let capacity = self.capacity.get(py);
         // The interpreter has one object for each single byte: such are shared.
-        if len > 1
-            && (len..=len + len / 8 + 16).contains(&capacity)
-            && let Some(bytes) = self.object.slot(py).take(py)
-        {
-            self.capacity.set(py, 0);
-            // SAFETY: only `take_back` fills the slot, with bytes that nobody else holds.
-            let bytes = unsafe { bytes.cast_into_unchecked::<PyBytes>() };
-            // SAFETY: nobody else holds it, and its memory has room for so many.
-            unsafe { rewrite(&bytes, content) };
+        let suits = |spare| len > 1 && (len..=len + len / 8 + 16).contains(&spare);
+        if let Some(bytes) = self.take(py, suits) {
+            // SAFETY: nobody else holds it, its memory has room for so many, and the layout is
+            // proven.
+            let memory = unsafe { reset(&bytes, len) };
+            // SAFETY: as above; the content is not in the object, for nobody holds that.
+            unsafe { ptr::copy_nonoverlapping(content.as_ptr(), memory, len) };
             return Handed { bytes, capacity };
         }
         Handed { bytes: PyBytes::new(py, content), capacity: len }
+    }
+
+    /// The same as [`filled`]; an object of just that capacity serves again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`filled`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`filled`].
+    pub fn filled<'py, E>(
+        &self,
+        py: Python<'py>,
+        capacity: usize,
+        fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
+    ) -> PyResult<Result<Handed<'py>, E>> {
+        match self.take(py, |spare| spare == capacity) {
+            // SAFETY: `take` answers for the object, which has room for its capacity.
+            Some(bytes) => unsafe { Filling::again(bytes, capacity) }.fill(fill),
+            None => filled(py, capacity, fill),
+        }
+    }
+
+    /// The spare object, if there is one whose capacity suits: nobody else holds it, and the layout
+    /// is proven.
+    #[inline]
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        suits: impl FnOnce(usize) -> bool,
+    ) -> Option<Bound<'py, PyBytes>> {
+        if !suits(self.capacity.get(py)) {
+            return None;
+        }
+        let bytes = self.object.slot(py).take(py)?;
+        self.capacity.set(py, 0);
+        // SAFETY: only `take_back` fills the slot, with bytes.
+        Some(unsafe { bytes.cast_into_unchecked() })
     }
 
     /// Takes an object back if nobody has kept it, and drops it otherwise.
@@ -191,26 +248,25 @@ impl Default for Spare {
     }
 }
 
-/// Gives a bytes object another content.
+/// Gives a bytes object another size; the answer is where its content is to be written.
 ///
 /// # Safety
 ///
-/// Nobody else holds the object, its memory has room for the content, and the layout is proven.
+/// Nobody else holds the object, its memory has room for `size` bytes, and the layout is proven.
 #[inline]
-unsafe fn rewrite(bytes: &Bound<'_, PyBytes>, content: &[u8]) {
+unsafe fn reset(bytes: &Bound<'_, PyBytes>, size: usize) -> *mut u8 {
     let object = bytes.as_ptr().cast::<BytesFields>();
     // SAFETY: it is a bytes object, laid out so, which nobody else looks at.
-    unsafe { (*object).head.ob_size = content.len().cast_signed() };
+    unsafe { (*object).head.ob_size = size.cast_signed() };
     // SAFETY: as above; the hash of the old content is forgotten.
     unsafe { (*object).hash = -1 };
     // SAFETY: as above.
     let memory = unsafe { (&raw mut (*object).content).cast::<u8>() };
-    // SAFETY: the caller answers for the room; the content is not in it, for nobody holds it.
-    unsafe { ptr::copy_nonoverlapping(content.as_ptr(), memory, content.len()) };
     // SAFETY: a bytes object has room for a zero behind its last byte.
-    let end = unsafe { memory.add(content.len()) };
+    let end = unsafe { memory.add(size) };
     // SAFETY: as above.
     unsafe { end.write(0) };
+    memory
 }
 
 /// `PyBytesObject` of `Include/cpython/bytesobject.h`.

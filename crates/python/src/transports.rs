@@ -75,6 +75,8 @@ const LOST: u32 = 1 << 10;
 const MADE: u32 = 1 << 11;
 /// Others may watch the descriptor, for `sendfile()` uses it.
 const LENT: u32 = 1 << 12;
+/// The last two pieces that came in were of one size.
+const STEADY: u32 = 1 << 13;
 
 /// What is particular to the transports of one kind, for who does not know the kind.
 struct Manner {

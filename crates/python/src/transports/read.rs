@@ -16,7 +16,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::write::is_momentary;
-use super::{ABOVE, Above, BUFFERED, IS_DIRECT, Transport};
+use super::{ABOVE, Above, BUFFERED, IS_DIRECT, STEADY, Transport};
 use crate::exceptions;
 
 /// Nobody is given more than so many bytes at once.
@@ -106,18 +106,30 @@ impl<'py> Transport<'_, 'py> {
         })
     }
 
-    /// The kernel writes into the bytes object itself, which has room for a little more than what
-    /// came the last time. What exceeds it goes into the hot buffer and is joined to it.
+    /// The kernel writes into the bytes object itself. Where the last two pieces were of one size,
+    /// it has just that, and its memory serves again; otherwise it has room for a little more than
+    /// what came the last time. What exceeds it goes into the hot buffer and is joined to it.
     fn receive_directly(self, fd: i32, expected: usize) -> PyResult<io::Result<Handed<'py>>> {
         let py = self.py();
-        let capacity = (expected + expected / 8).next_multiple_of(LARGEST_COPY).min(MAX_SIZE);
+        let fields = self.fields;
+        let capacity = if fields.has(STEADY) {
+            expected
+        } else {
+            (expected + expected / 8).next_multiple_of(LARGEST_COPY)
+        };
+        let capacity = capacity.min(MAX_SIZE);
         with_hot(py, |hot| {
             let mut spilled = 0;
-            let received = bytes::filled(py, capacity, |memory| {
+            let received = SPARE.filled(py, capacity, |memory| {
                 let more = &mut hot[..MAX_SIZE - memory.len()];
                 let count = socket::recv_spilling(fd, memory, more)?;
                 spilled = count.saturating_sub(capacity);
-                self.fields.expected.set(count.max(expected / 2));
+                if count == expected {
+                    fields.add(STEADY);
+                } else {
+                    fields.remove(STEADY);
+                    fields.expected.set(count.max(expected / 2));
+                }
                 Ok(count - spilled)
             })?;
             match received {

@@ -1,0 +1,75 @@
+"""What a stream transport hands over: the pieces as they came, and the memory they are in."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from conftest import World
+from net_tools import KINDS, Recorder, pattern, wired
+
+SMALL, COPIED, LARGE, HUGE = 100, 4096, 16384, 65536
+RUNS = [
+    [SMALL] * 4,
+    [LARGE] * 5,
+    [LARGE, LARGE, LARGE + 1, LARGE + 1, LARGE + 1, LARGE, LARGE, LARGE - 1],
+    [COPIED, COPIED + 1] * 4,
+    [HUGE, HUGE, HUGE, SMALL, LARGE, LARGE, LARGE, HUGE],
+    [1, LARGE, LARGE, LARGE, 1, 1, LARGE, LARGE, 2],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("every", [1, 2, 3], ids="keep every {}".format)
+@pytest.mark.parametrize("run", range(len(RUNS)))
+def test_what_a_protocol_keeps_stays_as_it_was(
+    world: World, loop: Any, kind: str, every: int, run: int
+) -> None:
+    kept: list[tuple[bytes, int, bytes]] = []
+
+    def keep(protocol: Any, data: bytes) -> None:
+        pieces.append(len(data))
+        if len(pieces) % every == 0:
+            kept.append((data, hash(data), bytes(bytearray(data))))
+
+    pieces: list[int] = []
+    protocol = Recorder(data_received=keep)
+    with wired(world, loop, protocol, kind) as (_, peer):
+        for number, size in enumerate(RUNS[run]):
+            piece = pattern(size, number + 1)
+            before = len(protocol.received)
+            peer.sendall(piece)
+            world.run_until(loop, lambda want=before + size: len(protocol.received) >= want)  # type: ignore[misc]
+            assert protocol.received[before:] == piece
+    for data, number, copy in kept:
+        assert data == copy
+        assert hash(data) == number == hash(copy)
+        assert data + b"." == copy + b"."
+
+
+def test_a_number_ends_where_its_bytes_end(world: World, loop: Any) -> None:
+    """int() reads up to the zero behind the last byte, also where something longer stood."""
+    seen: list[int] = []
+    protocol = Recorder(data_received=lambda _, data: seen.append(int(data)))
+    with wired(world, loop, protocol, "unix") as (_, peer):
+        for length in [4000, 4000, 3999, 3990, 3900, 4000]:
+            peer.sendall(b"7" * length)
+            want = len(seen) + 1
+            world.run_until(loop, lambda want=want: len(seen) == want)  # type: ignore[misc]
+            assert seen[-1] == int("7" * length)
+
+
+def test_random_runs_of_sizes_come_whole(world: World, loop: Any) -> None:
+    draw = random.Random(5)
+    protocol = Recorder()
+    with wired(world, loop, protocol, "unix") as (_, peer):
+        sent = bytearray()
+        for number in range(120):
+            size = draw.choice([1, 50, 4096, 4097, 5000, 16384, 20000, 60000])
+            for _ in range(draw.randrange(1, 5)):
+                piece = pattern(size, number)
+                peer.sendall(piece)
+                sent += piece
+                world.run_until(loop, lambda: len(protocol.received) == len(sent))
+        assert protocol.received == sent
