@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Run the running Python's own test.test_asyncio against batonloop.
+"""Run the running Python's own test.test_asyncio, or somebody else's tests, against batonloop.
 
     python conformance/run.py --mode full      # loop, Future, Task and all other names
     python conformance/run.py --mode loop      # only the loop
     python conformance/run.py --mode stock     # nothing replaced: is the machine all right?
+    python conformance/run.py --suite uvicorn  # uvicorn's tests, on asyncio and on batonloop
 
 Every test of the list is run, those that are left out as well: the run fails if a test fails
-that should pass, and if a left-out test passes, because then its line has to go.
+that should pass, and if a left-out test passes, because then its line has to go. Another
+suite has no list: the run fails if a test fails there that does not fail on asyncio.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import lists
 import session
+import suites
 import supervise
 from supervise import Outcome
 
@@ -52,6 +55,11 @@ class Tally:
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--suite",
+        default="cpython",
+        help="cpython, " + ", ".join(suites.KNOWN) + ", or a folder with tests for pytest",
     )
     parser.add_argument("--mode", choices=("loop", "full", "stock"), default="full")
     parser.add_argument(
@@ -100,6 +108,8 @@ def report(options: argparse.Namespace, tally: Tally, idle: list[lists.Rule]) ->
 
 def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
+    if options.suite != "cpython":
+        return suites.main(options)
     try:
         listed = lists.read_tests(options.mode, VERSION)
         rules = lists.read_rules()
