@@ -128,6 +128,8 @@ def _replace_loops(make: Callable[[], Any]) -> None:
                 selector.close()
             return factory()
 
+    # The names of some tests have the class's in them.
+    SelectorEventLoop.__name__ = asyncio.SelectorEventLoop.__name__
     _set_loop_makers(factory, SelectorEventLoop)
 
 

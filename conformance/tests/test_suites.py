@@ -147,3 +147,14 @@ def test_a_suite_that_pytest_refuses_is_one_failure(suite: Path) -> None:
     done = conformance(suite)
     assert done.returncode == 1
     assert last_line(done) == "0 passed, 1 failed, 0 skipped"
+
+
+def test_a_test_may_be_left_out_with_a_reason_for_as_long_as_it_fails(suite: Path) -> None:
+    (suite / "left-out.txt").write_text("*::test_guilty # it is too hard\n")
+    done = conformance(suite, fault="fail")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert failures(done) == []
+    done = conformance(suite)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("PASSES"))
+    assert line.startswith("PASSES test_somebody.py::test_guilty, but is left out")
