@@ -32,6 +32,9 @@ import pytest
 
 WORLDS = ("asyncio", "batonloop")
 
+# The kinds of stream that a transport can stand on.
+KINDS = ("tcp", "unix")
+
 # A test that hangs ends the run with every thread's traceback, far above what any test needs.
 HANG_SECONDS = 60.0
 
@@ -298,6 +301,12 @@ def loop(world: World) -> Iterator[Any]:
     result = world.new_event_loop()
     yield result
     result.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of stream, for what all of them do alike."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

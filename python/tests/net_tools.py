@@ -15,9 +15,6 @@ from conftest import World
 
 PY = sys.version_info[:2]
 
-# The kinds of stream that a transport can stand on.
-KINDS = ("tcp", "unix")
-
 # What to give to SO_SNDBUF and SO_RCVBUF where a test wants a connection that is full soon.
 SMALL = 8192
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Log, World
-from net_tools import KINDS, PY, Guests, Recorder, full_listener, joined, resolving
+from conftest import KINDS, Log, World
+from net_tools import PY, Guests, Recorder, full_listener, joined, resolving
 from task_tools import raised
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Log, World
-from net_tools import KINDS, PY, Guests, Recorder, call_on, has_ipv6, joined
+from conftest import KINDS, Log, World
+from net_tools import PY, Guests, Recorder, call_on, has_ipv6, joined
 from task_tools import raised
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")

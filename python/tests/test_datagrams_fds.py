@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import PY, run, said, shape, turns, until
+from io_tools import LOCAL, PY, Datagrams, bound_socket, endpoint, run, said, shape, turns, until
+from net_tools import has_ipv6
 from task_tools import gather_reports
-from test_datagrams import LOCAL, Datagrams, bound_socket, endpoint, has_ipv6
 
 # --- Addresses ----------------------------------------------------------------------
 

@@ -17,9 +17,20 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import run, said, shape, turns, until
+from io_tools import (
+    Reader,
+    Writer,
+    is_open,
+    read_all,
+    reading,
+    run,
+    said,
+    shape,
+    turns,
+    until,
+    writing,
+)
 from task_tools import gather_reports
-from test_pipes import Reader, Writer, is_open, read_all, reading, writing
 
 # What a pipe may be wrapped in, and whether its descriptor is read through a call of Python.
 FILES: dict[str, Callable[[int, str], Any]] = {

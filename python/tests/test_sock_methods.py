@@ -4,47 +4,15 @@ from __future__ import annotations
 
 import array
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import refusal, run, said, turns, until
-
-MIB = 1 << 20
-
-
-def pair(kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:
-    left, right = socket.socketpair(socket.AF_UNIX, kind)
-    left.setblocking(False)
-    right.setblocking(False)
-    return left, right
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        yield server
-
-
-def udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    sock.setblocking(False)
-    return sock
-
-
-def tcp() -> socket.socket:
-    sock = socket.socket()
-    sock.setblocking(False)
-    return sock
-
+from io_tools import MIB, listening, pair, refusal, run, said, tcp, turns, udp, until
 
 # --- Receiving -------------------------------------------------------------------
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import PY, has_native_sock_methods, refusal, run, turns, until
+from io_tools import (
+    MIB,
+    PY,
+    has_native_sock_methods,
+    is_watched,
+    listening,
+    pair,
+    refusal,
+    run,
+    tcp,
+    turns,
+    udp,
+    until,
+)
+from net_tools import reset
 from task_tools import gather_reports
-from test_sock_methods import MIB, listening, pair, tcp, udp
 
 
 def waits(loop: Any, name: str, sock: Any) -> Any:
@@ -27,11 +39,6 @@ def waits(loop: Any, name: str, sock: Any) -> Any:
         "sock_accept": (),
     }
     return asyncio.ensure_future(getattr(loop, name)(sock, *args[name]))
-
-
-def is_watched(loop: Any, fd: int) -> bool:
-    """Whether the loop watched the descriptor; it does not any more."""
-    return bool(loop.remove_reader(fd)) | bool(loop.remove_writer(fd))
 
 
 async def cancel(task: Any) -> None:
@@ -227,12 +234,6 @@ def test_cancelling_one_direction_leaves_the_other(world: World, loop: Any) -> N
 
 
 # --- Peers that vanish -----------------------------------------------------------------
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a TCP socket so that its peer hears of an error."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @pytest.mark.parametrize("name", ["sock_recv", "sock_recv_into", "sock_sendall"])

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from conftest import Log, World
 from net_tools import (
-    KINDS,
     PY,
     BufferedRecorder,
     Recorder,
@@ -23,12 +22,6 @@ from net_tools import (
     wired,
 )
 from task_tools import gather_reports, raised
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
-
 
 # --- The peer's end -----------------------------------------------------------
 
