@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import re
 import socket
 import sys
+import warnings
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from conftest import World
@@ -71,6 +75,57 @@ def shape(transport: Any) -> str:
     return re.sub(r"\b(fd|pid)=\d+", r"\1=N", text)
 
 
+class Contexts:
+    """Notes for each callback in what context it is called: whose note was the last one there."""
+
+    def __init__(self) -> None:
+        self.variable: ContextVar[str] = ContextVar("variable", default="none")
+        self.seen: list[tuple[str, str]] = []
+
+    def note(self, where: str) -> None:
+        self.seen.append((where, self.variable.get()))
+        self.variable.set(where)
+
+
+def check_abandoned(pair: list[Any]) -> None:
+    """A transport and its protocol, named by nobody else, are let go with one warning."""
+    gone = [weakref.ref(each) for each in pair]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pair.clear()
+        gc.collect()
+    texts = [str(each.message) for each in caught]
+    assert len([text for text in texts if text.startswith("unclosed transport <")]) == 1
+    caught.clear()
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+def check_references(world: World, transport: Any, names: tuple[str, ...]) -> None:
+    """A transport is a plain object to the collector, to which it shows what has these names."""
+    assert gc.is_tracked(transport)
+    transport.attribute = "programs put their own on it"
+    assert transport.attribute == "programs put their own on it"
+    assert weakref.ref(transport)() is transport
+    held = [id(it) for it in gc.get_referents(transport)]
+    if world.is_ours:
+        for name in names:
+            assert id(getattr(transport, name)) in held, name
+
+
+def check_leaves_no_objects(loop: Any, once: Callable[[], Awaitable[Any]]) -> None:
+    """However often it is done, there are no more objects than before."""
+
+    def count(times: int) -> int:
+        for _ in range(times):
+            run(loop, once())
+        gc.collect()
+        return len(gc.get_objects())
+
+    count(20)
+    assert count(30) - count(30) in range(-20, 20)
+
+
 def failing(base: type, where: str) -> type:
     """A protocol like `base` whose callback of this name does its work and then raises."""
 
@@ -92,6 +147,31 @@ def pair(kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:
     left.setblocking(False)
     right.setblocking(False)
     return left, right
+
+
+@contextlib.contextmanager
+def narrow(path: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two sockets for datagrams, the second bound to this path; it takes a few and no more."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as right,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left,
+    ):
+        right.bind(path)
+        right.setblocking(False)
+        left.setblocking(False)
+        yield left, right
+
+
+async def crowd(loop: Any, left: socket.socket, path: str) -> tuple[asyncio.Future[int], int]:
+    """Send numbers to the path until one has to wait: what waits, and its number."""
+    number = 0
+    while True:
+        sending = asyncio.ensure_future(loop.sock_sendto(left, b"%d" % number, path))
+        await turns()
+        if not sending.done():
+            return sending, number
+        assert sending.result() == len(b"%d" % number)
+        number += 1
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import MIB, listening, pair, refusal, run, said, tcp, turns, udp, until
+from io_tools import MIB, crowd, listening, narrow, pair, refusal, run, said, tcp, turns, udp, until
 
 # --- Receiving -------------------------------------------------------------------
 
@@ -213,21 +213,8 @@ def test_sendto_waits_for_room(world: World, loop: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "peer")
 
     async def main() -> None:
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as right,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left,
-        ):
-            right.bind(path)
-            right.setblocking(False)
-            left.setblocking(False)
-            count = 0
-            while True:
-                sending = asyncio.ensure_future(loop.sock_sendto(left, b"%d" % count, path))
-                await turns()
-                if not sending.done():
-                    break
-                assert sending.result() == len(b"%d" % count)
-                count += 1
+        with narrow(path) as (left, right):
+            sending, count = await crowd(loop, left, path)
             assert await loop.sock_recv(right, 10) == b"0"
             assert await sending == len(b"%d" % count)
             got = [await loop.sock_recv(right, 10) for _ in range(count)]
