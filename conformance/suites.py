@@ -56,7 +56,7 @@ KNOWN = {
 
 
 class NotToBeHad(Exception):
-    """pip could not fetch the suite, or what it needs; the text is what it said last."""
+    """pip could not fetch the suite, or what it needs; the text is what it said first."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -140,7 +140,8 @@ def pip(*arguments: str, search: str | None = None) -> None:
         [*command, "--no-deps", "--require-hashes"], env=environ, capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise NotToBeHad((done.stderr.strip().splitlines() or ["pip says nothing"])[-1])
+        lines = done.stderr.strip().splitlines() or ["pip says nothing"]
+        raise NotToBeHad(next((line for line in lines if line.startswith("ERROR")), lines[-1]))
 
 
 def run(
