@@ -30,6 +30,9 @@ from typing import Any
 
 import pytest
 
+# What fails in them is explained as it is in a test.
+pytest.register_assert_rewrite("io_tools", "net_tools", "task_tools", "tls_tools")
+
 WORLDS = ("asyncio", "batonloop")
 
 # The kinds of stream that a transport can stand on.
