@@ -23,6 +23,8 @@ PYTHON ?= $(firstword $(PYTHONS))
 # What `make run` runs, and the arguments for it.
 PROGRAM ?= examples/tour.py
 ARGS ?=
+# Whose tests `make conformance` runs: CPython's (conformance), or uvicorn.
+SUITE ?= conformance
 
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml .cargo/config.toml \
 	$(shell find crates -name '*.rs' -path '*/src/*' -o -name build.rs -o -name Cargo.toml)
@@ -47,6 +49,7 @@ help:
 	@echo 'make test-rust    the Rust tests alone'
 	@echo 'make test-python  the Python tests alone'
 	@echo 'make conformance  the asyncio tests of CPython alone'
+	@echo '                  (SUITE=uvicorn: those of uvicorn, which are fetched for it)'
 	@echo 'make lint         rustfmt, clippy, tidy, ruff, mypy, stubtest'
 	@echo 'make bench        batonloop against asyncio and other loops, in tables'
 	@echo 'make bench-net    the same for servers and transports, under load'
@@ -72,7 +75,7 @@ test-python: build $(PYTHONS:%=.venv/%/have-test)
 	@scripts/test.sh python $(PYTHONS)
 
 conformance: build
-	@scripts/test.sh conformance $(PYTHONS)
+	@scripts/test.sh $(SUITE) $(PYTHONS)
 
 lint: need .venv/$(PYTHON)/built .venv/$(PYTHON)/have-test .venv/$(PYTHON)/have-lint
 	@scripts/need.sh rustfmt clippy

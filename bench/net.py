@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import front
 import loops
 import net_load
 import net_report
@@ -29,7 +30,6 @@ import net_tls
 import network
 import peers
 import pythons
-import report
 from net_report import RAW, Results
 from network import KIB, Cell
 from run import Failed, prepare, show_progress, what_went_wrong
@@ -202,37 +202,20 @@ def main() -> int:
                 for cell in chosen[name]:
                     errors += measure(servers, cell, options, progress)
     show_progress(progress.total, progress.total)
-    print("\n".join(page(runs, options, machine, report.plain)))
-    if options.markdown:
-        lines = page(runs, options, machine, report.markdown)
-        report.replace_between_markers(options.markdown, "net.py", lines)
-    if options.json:
-        write_json(options.json, runs, machine)
+    front.publish("net.py", options, machine, runs, manner(options), net_report.tables, samples)
     return 1 if errors else 0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--python", action="append", metavar="PATH", help="measure with it; may be given repeatedly"
-    )
-    parser.add_argument("--rounds", type=int, help="windows of each cell; default 5")
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", default=list(network.NAMES), choices=network.NAMES,
-        help="these rows: " + ", ".join(network.NAMES),
+    parser = front.command_line(
+        __doc__, network.NAMES, rounds="windows of each cell; default 5",
+        quick="2 rounds, short windows, fewer cells",
+        only="these rows: " + ", ".join(network.NAMES),
     )  # fmt: skip
     parser.add_argument("--sizes", nargs="+", type=int, metavar="BYTES", help="of a message")
     parser.add_argument("--connections", nargs="+", type=int, metavar="N", help="at a time")
-    parser.add_argument(
-        "--loops", nargs="+", default=list(loops.TABLE), choices=loops.CONTESTANTS,
-        help="the columns; the last one is compared with the others",
-    )  # fmt: skip
     parser.add_argument("--milliseconds", type=int, help="length of a window; default 200")
-    parser.add_argument(
-        "--quick", action="store_true", help="rough figures: 2 rounds, short windows, fewer cells"
-    )
-    parser.add_argument("--cpu", type=int, default=pythons.default_cpu(), help="pin to this CPU")
     parser.add_argument(
         "--client-cpu", type=int, help="the load's CPU, if not the same: that measures wake-ups too"
     )
@@ -240,13 +223,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--preempt", action="store_true",
         help="let whoever wakes take the CPU from the other side, as the scheduler does by default",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="PAGE", help="write the tables between its markers"
-    )
-    options = parser.parse_args(arguments)
-    options.python = options.python or [sys.executable]
-    options.rounds = options.rounds or (2 if options.quick else 5)
+    options = front.read(parser, arguments, quick_rounds=2)
     options.milliseconds = options.milliseconds or (100 if options.quick else 200)
     if options.client_cpu is None:
         options.client_cpu = options.cpu
@@ -339,47 +316,27 @@ def placed(cpu: int | None, preempt: bool) -> Callable[[], None]:
     return place
 
 
-def page(
-    runs: list[Results],
-    options: argparse.Namespace,
-    machine: dict[str, str],
-    render: report.Render,
-) -> list[str]:
-    """Everything to show: where it was measured, then the tables of each Python."""
+def manner(options: argparse.Namespace) -> str:
+    """How it was measured."""
     place = "one CPU" if options.client_cpu == options.cpu else "two CPUs"
-    manner = "" if options.preempt else ", both as SCHED_BATCH"
-    lines = [
-        f"{machine['cpu']}; {machine['kernel']}; load {machine['load']}; {machine['date']}; "
-        f"server and load on {place}{manner}, {options.rounds} windows of "
-        f"{options.milliseconds} ms each, medians.",
-        "",
-    ]
-    for results in runs:
-        title = report.heading(results)
-        lines += [f"### {title}" if render is report.markdown else title, ""]
-        lines += net_report.tables(results, options.loops, render)
-    return lines
+    scheduling = "" if options.preempt else ", both as SCHED_BATCH"
+    return (
+        f"server and load on {place}{scheduling}, {options.rounds} windows of "
+        f"{options.milliseconds} ms each"
+    )
 
 
-def write_json(path: Path, runs: list[Results], machine: dict[str, str]) -> None:
-    """Write every single sample, so that other questions can be asked of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "machine": machine,
-        "runs": [
-            {
-                "python": results.python.version,
-                "versions": results.versions,
-                "notes": results.notes,
-                "samples": [
-                    {"name": cell.name, "size": cell.size, "connections": cell.connections} | values
-                    for cell, values in results.samples.items()
-                ],
-            }
-            for results in runs
+def samples(results: Results) -> dict[str, Any]:
+    """Every single one, a cell each."""
+    return {
+        "python": results.python.version,
+        "versions": results.versions,
+        "notes": results.notes,
+        "samples": [
+            {"name": cell.name, "size": cell.size, "connections": cell.connections} | values
+            for cell, values in results.samples.items()
         ],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

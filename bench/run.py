@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import front
 import loops
 import peers
 import pythons
@@ -77,41 +78,19 @@ def main() -> int:
             # A rival may lack what it likes; asyncio and we must do everything.
             errors += loops.CONTESTANTS[job.loop].is_ours or job.loop == "asyncio"
     show_progress(len(jobs), len(jobs))
-    print("\n".join(page(runs, options, machine, report.plain)))
-    if options.markdown:
-        lines = page(runs, options, machine, report.markdown)
-        report.replace_between_markers(options.markdown, "run.py", lines)
-    if options.json:
-        write_json(options.json, runs, machine)
+    front.publish(
+        "run.py", options, machine, runs, manner(options), report.tables, dataclasses.asdict
+    )
     return 1 if errors else 0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--python", action="append", metavar="PATH", help="measure with it; may be given repeatedly"
-    )
-    parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", choices=[*workloads.NAMES, *EXTRAS],
-        help="these workloads, or: " + ", ".join(EXTRAS),
+    parser = front.command_line(
+        __doc__, (*workloads.NAMES, *EXTRAS), rounds="default 5", quick="1 round, short runs",
+        only="these workloads, or: " + ", ".join(EXTRAS),
     )  # fmt: skip
-    parser.add_argument(
-        "--loops", nargs="+", default=list(loops.TABLE), choices=loops.CONTESTANTS,
-        help="the columns; the last one is compared with the others",
-    )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="rough figures: 1 round, short runs")
-    parser.add_argument("--cpu", type=int, default=pythons.default_cpu(), help="pin to this CPU")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="PAGE", help="write the tables between its markers"
-    )
-    options = parser.parse_args(arguments)
-    options.python = options.python or [sys.executable]
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.only = options.only or [*workloads.NAMES, *EXTRAS]
-    return options
+    return front.read(parser, arguments, quick_rounds=1)
 
 
 def prepare(runs: Sequence[Subject], columns: list[str]) -> int:
@@ -221,31 +200,10 @@ def note_answer(job: Job, answer: dict[str, Any]) -> None:
         results.ns.setdefault(job.name, {}).setdefault(job.loop, []).append(answer["ns"])
 
 
-def page(
-    runs: list[Results],
-    options: argparse.Namespace,
-    machine: dict[str, str],
-    render: report.Render,
-) -> list[str]:
-    """Everything to show: where it was measured, then the tables of each Python."""
+def manner(options: argparse.Namespace) -> str:
+    """How it was measured."""
     size = "quick" if options.quick else "full"
-    lines = [
-        f"{machine['cpu']}; {machine['kernel']}; load {machine['load']}; {machine['date']}; "
-        f"{size} run, {options.rounds} round{'' if options.rounds == 1 else 's'}, medians.",
-        "",
-    ]
-    for results in runs:
-        title = report.heading(results)
-        lines += [f"### {title}" if render is report.markdown else title, ""]
-        lines += report.tables(results, options.loops, render)
-    return lines
-
-
-def write_json(path: Path, runs: list[Results], machine: dict[str, str]) -> None:
-    """Write every single sample, so that other questions can be asked of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "runs": [dataclasses.asdict(results) for results in runs]}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return f"{size} run, {options.rounds} round{'' if options.rounds == 1 else 's'}"
 
 
 STARTED = time.monotonic()

@@ -16,6 +16,7 @@ from typing import Any
 
 import lists
 import run
+import session
 import supervise
 
 # Not for another loop: the class tests what only asyncio's own loop has, or repeats another.
@@ -102,7 +103,7 @@ PUBLIC = {"sets loop.slow_callback_duration"}
 
 
 def main() -> int:
-    environ = run.environment("shared")
+    environ = session.environment("shared")
     job = {"mode": "probe", "module": ""}
     everything = supervise.name_tests(None, environ)
     loop: list[str] = []

@@ -1,28 +1,26 @@
 #!/usr/bin/env python3
-"""Run the running Python's own test.test_asyncio against batonloop.
+"""Run the running Python's own test.test_asyncio, or somebody else's tests, against batonloop.
 
     python conformance/run.py --mode full      # loop, Future, Task and all other names
     python conformance/run.py --mode loop      # only the loop
     python conformance/run.py --mode stock     # nothing replaced: is the machine all right?
+    python conformance/run.py --suite uvicorn  # uvicorn's tests, on asyncio and on batonloop
 
 Every test of the list is run, those that are left out as well: the run fails if a test fails
-that should pass, and if a left-out test passes, because then its line has to go.
+that should pass, and if a left-out test passes, because then its line has to go. Another
+suite has no list: the run fails if a test fails there that does not fail on asyncio.
 """
 
 from __future__ import annotations
 
 import argparse
-import fnmatch
-import os
-import queue
 import sys
-import threading
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import lists
+import session
+import suites
 import supervise
 from supervise import Outcome
 
@@ -54,39 +52,14 @@ class Tally:
             self.passed.append(outcome)
 
 
-class Printer:
-    """Prints one line a test module as soon as it is through."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._module = ""
-        self._counts: Counter[str] = Counter()
-
-    def note(self, outcome: Outcome, left_out: bool) -> None:
-        """Count an outcome."""
-        module = outcome.test.partition(".")[0]
-        if module != self._module:
-            self.flush()
-            self._module = module
-        self._done += 1
-        kind = outcome.kind if outcome.kind in ("passed", "skipped") else "failed"
-        self._counts["left out" if left_out and kind == "failed" else kind] += 1
-        if kind == "failed" and not left_out:
-            print(f"  {outcome.kind}: {outcome.test}", flush=True)
-
-    def flush(self) -> None:
-        """Print the line of the module that was being counted."""
-        if self._module:
-            kinds = ("passed", "failed", "skipped", "left out")
-            text = ", ".join(f"{self._counts[k]} {k}" for k in kinds if self._counts[k])
-            print(f"[{self._done:4}/{self._total}] {self._module}: {text}", flush=True)
-        self._counts.clear()
-
-
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--suite",
+        default="cpython",
+        help="cpython, " + ", ".join(suites.KNOWN) + ", or a folder with tests for pytest",
     )
     parser.add_argument("--mode", choices=("loop", "full", "stock"), default="full")
     parser.add_argument(
@@ -106,62 +79,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--module", default="batonloop", help="another module that offers new_event_loop and names"
     )
     return parser.parse_args(argv)
-
-
-def choose(tests: list[str], only: list[str] | None) -> list[str]:
-    """The tests that the patterns of --only name."""
-    if not only:
-        return tests
-    return [t for t in tests if any(fnmatch.fnmatchcase(t, f"*{p}*") for p in only)]
-
-
-def environment(layout: str) -> dict[str, str]:
-    """The environment of the workers: the caller's, without what would change the tests."""
-    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONASYNCIODEBUG", "CI")}
-    environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
-    if "PYTHONPATH" in environ:
-        # The workers run in a folder of their own.
-        parts = environ["PYTHONPATH"].split(os.pathsep)
-        environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(p) for p in parts if p)
-    environ.pop("BATONLOOP_LAYOUT", None)
-    if layout == "own":
-        environ["BATONLOOP_LAYOUT"] = "own"
-    return environ
-
-
-def run_all(options: argparse.Namespace, tests: list[str], log: list[str]) -> Iterator[Outcome]:
-    """Run the tests in --jobs workers side by side, each with a share of the modules."""
-    job = {"mode": options.mode, "module": options.module}
-    environ = environment(options.layout)
-    shares: list[list[str]] = [[] for _ in range(max(1, options.jobs))]
-    by_module: dict[str, list[str]] = {}
-    for test in tests:
-        by_module.setdefault(test.partition(".")[0], []).append(test)
-    for group in sorted(by_module.values(), key=len, reverse=True):
-        min(shares, key=len).extend(group)
-    results: queue.Queue[Outcome | supervise.CannotStart | None] = queue.Queue()
-
-    def follow(share: list[str]) -> None:
-        try:
-            for outcome in supervise.run_tests(job, share, environ, options.timeout, log.append):
-                results.put(outcome)
-        except supervise.CannotStart as error:
-            results.put(error)
-        finally:
-            results.put(None)
-
-    threads = [threading.Thread(target=follow, args=(s,), daemon=True) for s in shares if s]
-    for thread in threads:
-        thread.start()
-    open_shares = len(threads)
-    while open_shares:
-        outcome = results.get()
-        if outcome is None:
-            open_shares -= 1
-        elif isinstance(outcome, supervise.CannotStart):
-            raise outcome
-        else:
-            yield outcome
 
 
 def report(options: argparse.Namespace, tally: Tally, idle: list[lists.Rule]) -> int:
@@ -191,6 +108,8 @@ def report(options: argparse.Namespace, tally: Tally, idle: list[lists.Rule]) ->
 
 def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
+    if options.suite != "cpython":
+        return suites.main(options)
     try:
         listed = lists.read_tests(options.mode, VERSION)
         rules = lists.read_rules()
@@ -203,19 +122,20 @@ def main(argv: list[str] | None = None) -> int:
         for rule in applying:
             if rule.matches(test):
                 rule_of.setdefault(test, rule)
-    chosen = choose(listed, options.only)
+    chosen = session.choose(listed, options.only)
     if options.list:
         for test in chosen:
             reason = f"  # left out: {rule_of[test].reason}" if test in rule_of else ""
             print(f"{test}{reason}")
         return 0
     started = [t for t in chosen if not (t in rule_of and rule_of[t].never)]
+    job = {"mode": options.mode, "module": options.module}
     tally = Tally(left_out=[Outcome(t, "failed") for t in chosen if t not in started])
     log: list[str] = []
-    printer = Printer(len(started))
+    printer = session.Printer(len(started))
     seen: set[str] = set()
     try:
-        for outcome in run_all(options, started, log):
+        for outcome in session.run_all(job, options, started, log):
             seen.add(outcome.test)
             printer.note(outcome, outcome.test in rule_of)
             tally.add(outcome, rule_of.get(outcome.test))
@@ -226,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     printer.flush()
     missing = [test for test in started if test not in seen]
     if missing:
-        existing = set(supervise.name_tests(missing, environment("shared")))
+        existing = set(supervise.name_tests(missing, session.environment("shared")))
         tally.absent = [test for test in missing if test not in existing]
         for test in missing:
             if test in existing:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORKER = Path(__file__).resolve().parent / "worker.py"
+HERE = Path(__file__).resolve().parent
 # Asked of a worker that hangs: faulthandler writes where each thread stands.
 SHOW_STACKS = signal.SIGQUIT
 # Imports and set-up before the first test, and the way out after the last one.
@@ -54,11 +54,13 @@ class Worker:
         self.finished = False  # It said that it has run all that it was asked to.
         self.status: int | None = None
         self._log_path = Path(folder, f"log-{time.monotonic_ns()}")
+        # The program that runs this kind of tests.
+        script = HERE / job.get("worker", "worker.py")
         self._pipe, write_fd = os.pipe()
         self._rest = b""
         with open(self._log_path, "wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-X", "faulthandler", str(WORKER), str(write_fd)],
+                [sys.executable, "-X", "faulthandler", str(script), str(write_fd)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -138,16 +140,18 @@ def run_tests(
             finally:
                 worker.end()
                 on_log(worker.log())
-            if worker.finished or not seen:
+            before, left = left, [test for test in left if test not in seen]
+            if worker.finished or left == before:
                 return
-            left = [test for test in left if test not in seen]
 
 
-def name_tests(tests: list[str] | None, environ: dict[str, str]) -> list[str]:
+def name_tests(
+    tests: list[str] | None, environ: dict[str, str], job: dict[str, Any] | None = None
+) -> list[str]:
     """Those of the tests that the running Python has, or all that it has; none is run."""
-    job = {"mode": "stock", "module": "", "tests": tests, "names_only": True}
+    names = {"tests": tests, "names_only": True, "mode": "stock", "module": ""}
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        worker = Worker(job, environ, folder)
+        worker = Worker({**(job or {}), **names}, environ, folder)
         try:
             return [outcome.test for outcome in _follow(worker, STARTUP_LIMIT)]
         finally:

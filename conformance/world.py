@@ -82,9 +82,9 @@ def after_test() -> dict[str, Any]:
     return notes
 
 
-def enter(mode: str, module_name: str) -> None:
-    """Set a mode up."""
-    _set_up(mode, module_name)
+def enter(mode: str, module_name: str, *, for_cpython: bool = True) -> None:
+    """Set a mode up; not `for_cpython`, CPython's own tests are left as they are."""
+    _set_up(mode, module_name, for_cpython)
     for module in _modules():
         _names.extend((module, name, vars(module)[name]) for name in TWINS if name in vars(module))
 
@@ -93,7 +93,7 @@ def _modules() -> list[ModuleType]:
     return [m for name, m in list(sys.modules.items()) if name.partition(".")[0] == "asyncio"]
 
 
-def _set_up(mode: str, module_name: str) -> None:
+def _set_up(mode: str, module_name: str, for_cpython: bool) -> None:
     if mode == "stock":
         return
     if mode == "probe":
@@ -101,11 +101,13 @@ def _set_up(mode: str, module_name: str) -> None:
         return
     module = importlib.import_module(module_name)
     _replace_loops(module.new_event_loop)
-    _spare_child_watchers()
+    if for_cpython:
+        _spare_child_watchers()
     if mode == "full":
         count = _replace_names(module)
         print(f"{count} names of asyncio are {module_name}'s", flush=True)
-    _close_loops_publicly(module.new_event_loop)
+    if for_cpython:
+        _close_loops_publicly(module.new_event_loop)
 
 
 def _replace_loops(make: Callable[[], Any]) -> None:
@@ -126,6 +128,8 @@ def _replace_loops(make: Callable[[], Any]) -> None:
                 selector.close()
             return factory()
 
+    # The names of some tests have the class's in them.
+    SelectorEventLoop.__name__ = asyncio.SelectorEventLoop.__name__
     _set_loop_makers(factory, SelectorEventLoop)
 
 

@@ -11,6 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # The Pythons that batonloop runs on, the best to start with first.
 ALL_PYTHONS="3.13 3.12 3.11 3.14 3.15"
+# Those that all have wheels for that uvicorn's own tests need.
+UVICORN_PYTHONS="3.13 3.12 3.11 3.14"
 
 say() {
     printf '[%4d s] %s\n' "$(($(date +%s) - BATONLOOP_STARTED))" "$*"

@@ -3,7 +3,8 @@
 #   rust         cargo test of every crate
 #   python       pytest, of batonloop and of the conformance runner
 #   conformance  CPython's own tests of asyncio
-#   all          the three
+#   uvicorn      uvicorn's own tests, which are fetched first
+#   all          the first three
 #
 # Ends with the summary lines of the test runners, below a list of what was left out and why.
 . "$(dirname "$0")/lib.sh"
@@ -198,8 +199,22 @@ test_conformance() {
     done
 }
 
+# They need the registry of packages, so they are no part of `all`.
+test_uvicorn() {
+    local version
+    for version in "$@"; do
+        case " $UVICORN_PYTHONS " in
+        *" $version "*)
+            try "conformance of uvicorn, Python $version" \
+                ".venv/$version/bin/python" conformance/run.py --suite uvicorn --jobs 2
+            ;;
+        *) skipped+=("conformance of uvicorn, Python $version: no wheels for it") ;;
+        esac
+    done
+}
+
 case "$suite" in
-rust | python | conformance) "test_$suite" "$@" ;;
+rust | python | conformance | uvicorn) "test_$suite" "$@" ;;
 all)
     test_rust "$@"
     test_python "$@"

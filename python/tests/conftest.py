@@ -30,7 +30,13 @@ from typing import Any
 
 import pytest
 
+# What fails in them is explained as it is in a test.
+pytest.register_assert_rewrite("io_tools", "net_tools", "task_tools", "tls_tools")
+
 WORLDS = ("asyncio", "batonloop")
+
+# The kinds of stream that a transport can stand on.
+KINDS = ("tcp", "unix")
 
 # A test that hangs ends the run with every thread's traceback, far above what any test needs.
 HANG_SECONDS = 60.0
@@ -298,6 +304,12 @@ def loop(world: World) -> Iterator[Any]:
     result = world.new_event_loop()
     yield result
     result.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of stream, for what all of them do alike."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

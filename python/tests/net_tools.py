@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import random
 import socket
 import struct
@@ -14,9 +15,6 @@ from typing import Any
 from conftest import World
 
 PY = sys.version_info[:2]
-
-# The kinds of stream that a transport can stand on.
-KINDS = ("tcp", "unix")
 
 # What to give to SO_SNDBUF and SO_RCVBUF where a test wants a connection that is full soon.
 SMALL = 8192
@@ -311,3 +309,33 @@ def full_listener(address: Any = ("127.0.0.1", 0)) -> tuple[socket.socket, list[
         client.connect_ex(listener.getsockname())
         clients.append(client)
     return listener, clients
+
+
+Refused = Callable[..., BaseException]
+"""What a method that makes transports raises for its arguments, the loop the first of them."""
+
+
+def check_address_and_socket(loop: Any, refused: Refused, address: dict[str, Any]) -> None:
+    """A socket and anything of an address are refused, and the socket is left alone."""
+    with socket.socket() as sock:
+        error = refused(loop, sock=sock, **address)
+        assert type(error) is ValueError
+        assert str(error) == "host/port and sock can not be specified at the same time"
+        assert sock.fileno() > 0
+
+
+def check_socket_of_the_wrong_type(loop: Any, refused: Refused) -> None:
+    """A socket for datagrams is refused, and left alone."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        error = refused(loop, sock=sock)
+        assert type(error) is ValueError
+        assert str(error) == f"A Stream Socket was expected, got {sock!r}"
+        assert sock.fileno() > 0 and sock.gettimeout() is None
+
+
+def check_closed_socket(loop: Any, refused: Refused) -> None:
+    """A socket that is closed is refused by the kernel."""
+    sock = socket.socket()
+    sock.close()
+    error = refused(loop, sock=sock)
+    assert type(error) is OSError and error.errno == errno.EBADF

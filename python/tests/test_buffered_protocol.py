@@ -13,13 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, BufferedRecorder, Recorder, pattern, wired
+from net_tools import BufferedRecorder, Recorder, pattern, wired
 from task_tools import gather_reports
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 class Giving(asyncio.BufferedProtocol):

@@ -12,8 +12,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Log, World
-from net_tools import KINDS, PY, Guests, Recorder, full_listener, joined, resolving
+from conftest import KINDS, Log, World
+from net_tools import (
+    PY,
+    Guests,
+    Recorder,
+    check_address_and_socket,
+    check_closed_socket,
+    check_socket_of_the_wrong_type,
+    full_listener,
+    joined,
+    resolving,
+)
 from task_tools import raised
 
 
@@ -352,26 +362,15 @@ def test_neither_an_address_nor_a_socket(world: World, loop: Any) -> None:
 
 @pytest.mark.parametrize("kwargs", [{"host": "127.0.0.1"}, {"port": 0}, {"host": ""}])
 def test_an_address_and_a_socket(world: World, loop: Any, kwargs: dict[str, Any]) -> None:
-    with socket.socket() as sock:
-        error = refused(loop, sock=sock, **kwargs)
-        assert type(error) is ValueError
-        assert str(error) == "host/port and sock can not be specified at the same time"
-        assert sock.fileno() > 0
+    check_address_and_socket(loop, refused, kwargs)
 
 
 def test_a_socket_of_the_wrong_type(world: World, loop: Any) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        error = refused(loop, sock=sock)
-        assert type(error) is ValueError
-        assert str(error) == f"A Stream Socket was expected, got {sock!r}"
-        assert sock.fileno() > 0 and sock.gettimeout() is None
+    check_socket_of_the_wrong_type(loop, refused)
 
 
 def test_a_socket_that_is_closed(world: World, loop: Any) -> None:
-    sock = socket.socket()
-    sock.close()
-    error = refused(loop, sock=sock)
-    assert type(error) is OSError and error.errno == errno.EBADF
+    check_closed_socket(loop, refused)
 
 
 def test_what_is_no_socket(world: World, loop: Any) -> None:

@@ -15,8 +15,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Log, World
-from net_tools import KINDS, PY, Guests, Recorder, call_on, has_ipv6, joined
+from conftest import KINDS, Log, World
+from net_tools import (
+    PY,
+    Guests,
+    Recorder,
+    call_on,
+    check_address_and_socket,
+    check_closed_socket,
+    check_socket_of_the_wrong_type,
+    has_ipv6,
+    joined,
+)
 from task_tools import raised
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
@@ -311,19 +321,11 @@ def test_a_unix_socket_may_be_given(world: World, loop: Any, tmp_path: Any) -> N
 
 
 def test_a_socket_of_the_wrong_type(world: World, loop: Any) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        error = refused(loop, sock=sock)
-        assert type(error) is ValueError
-        assert str(error) == f"A Stream Socket was expected, got {sock!r}"
-        # It is left alone.
-        assert sock.fileno() > 0 and sock.gettimeout() is None
+    check_socket_of_the_wrong_type(loop, refused)
 
 
 def test_a_socket_that_is_closed(world: World, loop: Any) -> None:
-    sock = socket.socket()
-    sock.close()
-    error = refused(loop, sock=sock)
-    assert type(error) is OSError and error.errno == errno.EBADF
+    check_closed_socket(loop, refused)
 
 
 def test_what_is_no_socket(world: World, loop: Any) -> None:
@@ -341,11 +343,7 @@ def test_neither_an_address_nor_a_socket(world: World, loop: Any) -> None:
 
 @pytest.mark.parametrize("kwargs", [{"host": "127.0.0.1"}, {"port": 0}, {"host": "", "port": 0}])
 def test_an_address_and_a_socket(world: World, loop: Any, kwargs: dict[str, Any]) -> None:
-    with socket.socket() as sock:
-        error = refused(loop, sock=sock, **kwargs)
-        assert type(error) is ValueError
-        assert str(error) == "host/port and sock can not be specified at the same time"
-        assert sock.fileno() > 0
+    check_address_and_socket(loop, refused, kwargs)
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -3,76 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import PY, refusal, run, said, shape, turns, until
-
-LOCAL = ("127.0.0.1", 0)
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.story: list[Any] = []
-        self.received: list[bytes] = []
-        self.is_lost = False
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.story.append("made")
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.story.append((data, addr))
-        self.received.append(data)
-
-    def error_received(self, exc: Exception) -> None:
-        self.story.append(said(exc))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.story.append(("lost", said(exc)))
-        self.is_lost = True
-
-
-@contextlib.asynccontextmanager
-async def endpoint(
-    loop: Any, factory: Callable[[], Any] = Datagrams, **kwargs: Any
-) -> AsyncIterator[tuple[Any, Any]]:
-    """An endpoint that is gone at the end."""
-    transport, protocol = await loop.create_datagram_endpoint(factory, **kwargs)
-    try:
-        yield transport, protocol
-    finally:
-        # asyncio's fails if it had been closed while something waited, and is lost by now.
-        if not protocol.is_lost:
-            transport.abort()
-        await until(lambda: protocol.is_lost)
-
-
-def bound_socket(address: Any = LOCAL, family: int = socket.AF_INET) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    sock.bind(address)
-    sock.settimeout(10)
-    return sock
-
-
-def has_ipv6() -> bool:
-    try:
-        bound_socket(("::1", 0), socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
+from io_tools import (
+    LOCAL,
+    PY,
+    Datagrams,
+    bound_socket,
+    endpoint,
+    refusal,
+    run,
+    shape,
+    turns,
+    until,
+)
+from net_tools import has_ipv6
 
 # --- Where it is bound, and where it sends --------------------------------------
 

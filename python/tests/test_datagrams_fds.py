@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import errno
-import gc
 import os
 import socket
 import sys
-import warnings
-import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import PY, run, said, shape, turns, until
+from io_tools import (
+    LOCAL,
+    PY,
+    Contexts,
+    Datagrams,
+    bound_socket,
+    check_abandoned,
+    check_leaves_no_objects,
+    check_references,
+    endpoint,
+    run,
+    said,
+    shape,
+    turns,
+    until,
+)
+from net_tools import has_ipv6
 from task_tools import gather_reports
-from test_datagrams import LOCAL, Datagrams, bound_socket, endpoint, has_ipv6
 
 # --- Addresses ----------------------------------------------------------------------
 
@@ -293,30 +304,25 @@ def test_an_endpoint_that_ends_in_error_received_ends_once(world: World, loop: A
 
 
 def test_each_callback_has_the_context_that_asyncio_gives_it(world: World, loop: Any) -> None:
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
-    seen: list[tuple[str, str]] = []
-
-    def note(where: str) -> None:
-        seen.append((where, variable.get()))
-        variable.set(where)
+    contexts = Contexts()
 
     class Noting(Datagrams):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            note("made")
+            contexts.note("made")
 
         def datagram_received(self, data: bytes, addr: Any) -> None:
             super().datagram_received(data, addr)
-            note(data.decode())
+            contexts.note(data.decode())
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            note("lost")
+            contexts.note("lost")
 
     async def main() -> None:
-        variable.set("main")
+        contexts.variable.set("main")
         async with endpoint(loop, Noting, local_addr=LOCAL) as (transport, protocol):
-            variable.set("later")
+            contexts.variable.set("later")
             for number in (1, 2):
                 transport.sendto(b"%d" % number, transport.get_extra_info("sockname"))
                 await until(lambda number=number: len(protocol.received) == number)
@@ -324,7 +330,7 @@ def test_each_callback_has_the_context_that_asyncio_gives_it(world: World, loop:
             await until(lambda: protocol.is_lost)
 
     run(loop, main())
-    assert seen == [("made", "main"), ("1", "main"), ("2", "1"), ("lost", "later")]
+    assert contexts.seen == [("made", "main"), ("1", "main"), ("2", "1"), ("lost", "later")]
 
 
 def test_a_loop_that_sees_every_step_sees_asyncios(world: World) -> None:
@@ -371,19 +377,10 @@ def test_an_endpoint_in_debug_mode_tells_the_same_story(world: World, loop: Any)
 
 
 def test_an_abandoned_pair_of_transport_and_protocol_is_collected(world: World, loop: Any) -> None:
-    transport, protocol = run(loop, loop.create_datagram_endpoint(Datagrams, local_addr=LOCAL))
-    transport.pause_reading()
-    number = transport.get_extra_info("socket").fileno()
-    gone = weakref.ref(protocol), weakref.ref(transport)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        del protocol, transport
-        gc.collect()
-    texts = [str(each.message) for each in caught]
-    assert len([text for text in texts if text.startswith("unclosed transport <")]) == 1
-    caught.clear()
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]
+    pair = list(run(loop, loop.create_datagram_endpoint(Datagrams, local_addr=LOCAL)))
+    pair[0].pause_reading()
+    number = pair[0].get_extra_info("socket").fileno()
+    check_abandoned(pair)
     with pytest.raises(OSError):
         os.fstat(number)
 
@@ -394,14 +391,8 @@ def test_a_transport_refers_to_what_it_holds(world: World, loop: Any) -> None:
             async with endpoint(loop, remote_addr=peer.getsockname()) as (transport, protocol):
                 peer.sendto(b"data", transport.get_extra_info("sockname"))
                 await until(lambda: protocol.received)
-                assert gc.is_tracked(transport)
-                transport.attribute = "programs put their own on it"
-                assert transport.attribute == "programs put their own on it"
-                assert weakref.ref(transport)() is transport
-                held = [id(it) for it in gc.get_referents(transport)]
-                if world.is_ours:
-                    for name in ("_sock", "_protocol", "_loop", "_extra", "_address"):
-                        assert id(getattr(transport, name)) in held, name
+                names = ("_sock", "_protocol", "_loop", "_extra", "_address")
+                check_references(world, transport, names)
 
     run(loop, main())
 
@@ -413,14 +404,7 @@ def test_endpoints_leave_no_objects(world: World, loop: Any) -> None:
                 transport.sendto(data, transport.get_extra_info("sockname"))
             await until(lambda: len(protocol.received) == 2)
 
-    def count(endpoints: int) -> int:
-        for _ in range(endpoints):
-            run(loop, one())
-        gc.collect()
-        return len(gc.get_objects())
-
-    count(20)
-    assert count(30) - count(30) in range(-20, 20)
+    check_leaves_no_objects(loop, one)
 
 
 def test_the_attributes_that_libraries_read(world: World, loop: Any) -> None:

@@ -12,9 +12,20 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import PY, failing, run, said, shape, turns, until
+from io_tools import (
+    LOCAL,
+    PY,
+    Datagrams,
+    bound_socket,
+    endpoint,
+    failing,
+    run,
+    said,
+    shape,
+    turns,
+    until,
+)
 from task_tools import gather_reports
-from test_datagrams import LOCAL, Datagrams, bound_socket, endpoint
 
 # What a waiting datagram counts beyond its bytes.
 HEADER = 8 if PY >= (3, 13) else 0

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import run
-from test_sock_methods import listening, tcp
+from io_tools import listening, run, tcp
 
 NUMERIC = socket.AI_NUMERICHOST
 FLAGS = [

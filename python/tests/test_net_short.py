@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import run, until
-from test_sock_methods import listening, pair, tcp
+from io_tools import listening, pair, run, tcp, until
 
 MESSAGE = b"first line\r\nsecond"
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import run, said, turns, until
+from io_tools import listening, run, said, tcp, turns, until
+from net_tools import reset
 from task_tools import gather_reports
-from test_sock_methods import listening, tcp
 
 RESET = ("lost", "ConnectionResetError(104)")
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a socket so that its peer hears of an error, and not of an end."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 class Peer(asyncio.Protocol):

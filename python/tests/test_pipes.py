@@ -3,96 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import socket
 import tty
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import refusal, run, said, shape, turns, until
+from io_tools import (
+    Reader,
+    Writer,
+    is_open,
+    read_all,
+    reading,
+    refusal,
+    run,
+    shape,
+    turns,
+    until,
+    writing,
+)
 from task_tools import gather_reports
-
-
-class Reader(asyncio.Protocol):
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.story: list[Any] = []
-        self.data = b""
-        self.is_lost = False
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.story.append("made")
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        self.story.append(data)
-
-    def eof_received(self) -> None:
-        self.story.append("eof")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.story.append(("lost", said(exc)))
-        self.is_lost = True
-
-
-class Writer(asyncio.BaseProtocol):
-    def __init__(self) -> None:
-        self.story: list[Any] = []
-        self.is_lost = False
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.story.append("made")
-
-    def pause_writing(self) -> None:
-        self.story.append("pause")
-
-    def resume_writing(self) -> None:
-        self.story.append("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.story.append(("lost", said(exc)))
-        self.is_lost = True
-
-
-@contextlib.asynccontextmanager
-async def connected(connect: Any, file: Any, factory: Callable[[], Any]) -> AsyncIterator[Any]:
-    """A transport over this file, and its protocol; gone at the end."""
-    transport, protocol = await connect(factory, file)
-    try:
-        yield transport, protocol
-    finally:
-        # asyncio's pipe that is aborted after it was closed is lost twice, so not always both.
-        if not transport.is_closing():
-            getattr(transport, "abort", transport.close)()
-        await until(lambda: protocol.is_lost)
-        await turns()
-
-
-def reading(loop: Any, fd: Any, factory: Callable[[], Any] = Reader) -> Any:
-    file = open(fd, "rb", 0) if isinstance(fd, int) else fd
-    return connected(loop.connect_read_pipe, file, factory)
-
-
-def writing(loop: Any, fd: Any, factory: Callable[[], Any] = Writer) -> Any:
-    file = open(fd, "wb", 0) if isinstance(fd, int) else fd
-    return connected(loop.connect_write_pipe, file, factory)
-
-
-def is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
 
 # --- Reading ----------------------------------------------------------------------
 
@@ -266,17 +199,6 @@ def test_what_is_not_bytes_is_refused(world: World, loop: Any, data: object) -> 
         os.close(r)
 
     run(loop, main())
-
-
-async def read_all(r: int, total: int) -> bytes:
-    """Read this many bytes without ever blocking the loop."""
-    os.set_blocking(r, False)
-    result = bytearray()
-    while len(result) < total:
-        with contextlib.suppress(BlockingIOError):
-            result += os.read(r, 100_000)
-        await asyncio.sleep(0)
-    return bytes(result)
 
 
 def test_what_the_pipe_does_not_take_waits(world: World, loop: Any) -> None:

@@ -13,9 +13,21 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import failing, run, said, shape, turns, until
+from io_tools import (
+    Reader,
+    Writer,
+    failing,
+    is_open,
+    read_all,
+    reading,
+    run,
+    said,
+    shape,
+    turns,
+    until,
+    writing,
+)
 from task_tools import gather_reports
-from test_pipes import Reader, Writer, is_open, read_all, reading, writing
 
 # --- The writing end ----------------------------------------------------------------
 

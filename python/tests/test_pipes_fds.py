@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import errno
 import gc
 import io
@@ -11,15 +10,29 @@ import logging
 import os
 import socket
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import Log, World
-from io_tools import run, said, shape, turns, until
+from io_tools import (
+    Contexts,
+    Reader,
+    Writer,
+    check_abandoned,
+    check_leaves_no_objects,
+    check_references,
+    is_open,
+    read_all,
+    reading,
+    run,
+    said,
+    shape,
+    turns,
+    until,
+    writing,
+)
 from task_tools import gather_reports
-from test_pipes import Reader, Writer, is_open, read_all, reading, writing
 
 # What a pipe may be wrapped in, and whether its descriptor is read through a call of Python.
 FILES: dict[str, Callable[[int, str], Any]] = {
@@ -323,34 +336,29 @@ def test_views_of_large_items_are_written_whole(world: World, loop: Any) -> None
 
 
 def test_each_callback_has_the_context_that_asyncio_gives_it(world: World, loop: Any) -> None:
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
-    seen: list[tuple[str, str]] = []
-
-    def note(where: str) -> None:
-        seen.append((where, variable.get()))
-        variable.set(where)
+    contexts = Contexts()
 
     class Noting(Reader):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            note("made")
+            contexts.note("made")
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            note(f"data {data.decode()}")
+            contexts.note(f"data {data.decode()}")
 
         def eof_received(self) -> None:
-            note("eof")
+            contexts.note("eof")
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            note("lost")
+            contexts.note("lost")
 
     async def main() -> None:
         r, w = os.pipe()
-        variable.set("main")
+        contexts.variable.set("main")
         async with reading(loop, r, Noting) as (transport, protocol):
-            variable.set("later")
+            contexts.variable.set("later")
             os.write(w, b"1")
             await until(lambda: protocol.data == b"1")
             os.write(w, b"2")
@@ -363,7 +371,7 @@ def test_each_callback_has_the_context_that_asyncio_gives_it(world: World, loop:
             await until(lambda: protocol.is_lost)
 
     run(loop, main())
-    assert seen == [
+    assert contexts.seen == [
         ("made", "main"),
         ("data 1", "main"),
         ("data 2", "data 1"),
@@ -443,24 +451,15 @@ def test_an_abandoned_pair_of_transport_and_protocol_is_collected(
     r, w = os.pipe()
     if end == "reading":
         file: Any = open(r, "rb", 0)
-        transport, protocol = run(loop, loop.connect_read_pipe(Reader, file))
-        transport.pause_reading()
+        pair = list(run(loop, loop.connect_read_pipe(Reader, file)))
+        pair[0].pause_reading()
     else:
         os.close(w)
         w = os.open(os.devnull, os.O_WRONLY)
         file = open(w, "wb", 0)
-        transport, protocol = run(loop, loop.connect_write_pipe(Writer, file))
-    assert shape(transport) == ("< fd=N idle>" if end == "reading" else "< fd=N idle bufsize=0>")
-    gone = weakref.ref(protocol), weakref.ref(transport)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        del protocol, transport
-        gc.collect()
-    texts = [str(each.message) for each in caught]
-    assert len([text for text in texts if text.startswith("unclosed transport <")]) == 1
-    caught.clear()
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]
+        pair = list(run(loop, loop.connect_write_pipe(Writer, file)))
+    assert shape(pair[0]) == ("< fd=N idle>" if end == "reading" else "< fd=N idle bufsize=0>")
+    check_abandoned(pair)
     assert file.closed
     os.close(w if end == "reading" else r)
 
@@ -470,14 +469,7 @@ def test_a_transport_refers_to_what_it_holds(world: World, loop: Any) -> None:
         r, w = os.pipe()
         async with reading(loop, r) as (reader, _), writing(loop, w) as (writer, _):
             for transport in (reader, writer):
-                assert gc.is_tracked(transport)
-                transport.attribute = "programs put their own on it"
-                assert transport.attribute == "programs put their own on it"
-                assert weakref.ref(transport)() is transport
-                held = [id(it) for it in gc.get_referents(transport)]
-                if world.is_ours:
-                    for name in ("_pipe", "_protocol", "_loop", "_extra"):
-                        assert id(getattr(transport, name)) in held, name
+                check_references(world, transport, ("_pipe", "_protocol", "_loop", "_extra"))
 
     run(loop, main())
 
@@ -492,14 +484,7 @@ def test_pipes_leave_no_objects(world: World, loop: Any) -> None:
             writer.close()
             await until(lambda: read.is_lost)
 
-    def count(pipes: int) -> int:
-        for _ in range(pipes):
-            run(loop, one())
-        gc.collect()
-        return len(gc.get_objects())
-
-    count(20)
-    assert count(30) - count(30) in range(-20, 20)
+    check_leaves_no_objects(loop, one)
 
 
 def test_the_standard_streams_may_be_pipes(world: World, loop: Any) -> None:

@@ -11,8 +11,8 @@ import socket
 from typing import Any
 
 import pytest
-from conftest import World
-from net_tools import KINDS, BufferedRecorder, Recorder, joined, pattern
+from conftest import KINDS, World
+from net_tools import BufferedRecorder, Recorder, joined, pattern
 from task_tools import gather_reports
 
 Step = tuple[Any, ...]

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import PY, refusal, run, turns, until
-from test_sock_methods import listening, pair, tcp
+from io_tools import PY, listening, pair, refusal, run, tcp, turns, until
 
 DATA = bytes(range(256)) * 2000 + b"end"
 

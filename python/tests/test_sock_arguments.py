@@ -15,10 +15,8 @@ from unittest import mock
 
 import pytest
 from conftest import World
-from io_tools import PY, refusal, run, said, turns
+from io_tools import MIB, PY, is_watched, pair, refusal, run, said, tcp, turns, udp
 from test_sock_coroutines import NAMES, Ends, call, ends
-from test_sock_methods import MIB, pair, tcp, udp
-from test_sock_methods_broken import is_watched
 
 __all__ = ("ends",)
 

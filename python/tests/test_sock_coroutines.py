@@ -15,9 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import has_native_sock_methods, run, turns
-from test_sock_methods import MIB, listening, pair, tcp
-from test_sock_methods_broken import is_watched
+from io_tools import MIB, has_native_sock_methods, is_watched, listening, pair, run, tcp, turns
 
 NAMES = (
     "sock_recv",

@@ -4,47 +4,15 @@ from __future__ import annotations
 
 import array
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import refusal, run, said, turns, until
-
-MIB = 1 << 20
-
-
-def pair(kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:
-    left, right = socket.socketpair(socket.AF_UNIX, kind)
-    left.setblocking(False)
-    right.setblocking(False)
-    return left, right
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        yield server
-
-
-def udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    sock.setblocking(False)
-    return sock
-
-
-def tcp() -> socket.socket:
-    sock = socket.socket()
-    sock.setblocking(False)
-    return sock
-
+from io_tools import MIB, crowd, listening, narrow, pair, refusal, run, said, tcp, turns, udp, until
 
 # --- Receiving -------------------------------------------------------------------
 
@@ -245,21 +213,8 @@ def test_sendto_waits_for_room(world: World, loop: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "peer")
 
     async def main() -> None:
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as right,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left,
-        ):
-            right.bind(path)
-            right.setblocking(False)
-            left.setblocking(False)
-            count = 0
-            while True:
-                sending = asyncio.ensure_future(loop.sock_sendto(left, b"%d" % count, path))
-                await turns()
-                if not sending.done():
-                    break
-                assert sending.result() == len(b"%d" % count)
-                count += 1
+        with narrow(path) as (left, right):
+            sending, count = await crowd(loop, left, path)
             assert await loop.sock_recv(right, 10) == b"0"
             assert await sending == len(b"%d" % count)
             got = [await loop.sock_recv(right, 10) for _ in range(count)]

@@ -5,15 +5,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import PY, has_native_sock_methods, refusal, run, turns, until
+from io_tools import (
+    MIB,
+    PY,
+    crowd,
+    has_native_sock_methods,
+    is_watched,
+    listening,
+    narrow,
+    pair,
+    refusal,
+    run,
+    tcp,
+    turns,
+    udp,
+    until,
+)
+from net_tools import reset
 from task_tools import gather_reports
-from test_sock_methods import MIB, listening, pair, tcp, udp
 
 
 def waits(loop: Any, name: str, sock: Any) -> Any:
@@ -27,11 +41,6 @@ def waits(loop: Any, name: str, sock: Any) -> Any:
         "sock_accept": (),
     }
     return asyncio.ensure_future(getattr(loop, name)(sock, *args[name]))
-
-
-def is_watched(loop: Any, fd: int) -> bool:
-    """Whether the loop watched the descriptor; it does not any more."""
-    return bool(loop.remove_reader(fd)) | bool(loop.remove_writer(fd))
 
 
 async def cancel(task: Any) -> None:
@@ -180,20 +189,8 @@ def test_a_cancelled_sendto_sends_nothing(world: World, loop: Any, tmp_path: Any
     path = str(tmp_path / "peer")
 
     async def main() -> None:
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as right,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left,
-        ):
-            right.bind(path)
-            right.setblocking(False)
-            left.setblocking(False)
-            count = 0
-            while True:
-                sending = asyncio.ensure_future(loop.sock_sendto(left, b"%d" % count, path))
-                await turns()
-                if not sending.done():
-                    break
-                count += 1
+        with narrow(path) as (left, right):
+            sending, count = await crowd(loop, left, path)
             await cancel(sending)
             assert not is_watched(loop, left.fileno())
             await turns()
@@ -227,12 +224,6 @@ def test_cancelling_one_direction_leaves_the_other(world: World, loop: Any) -> N
 
 
 # --- Peers that vanish -----------------------------------------------------------------
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a TCP socket so that its peer hears of an error."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @pytest.mark.parametrize("name", ["sock_recv", "sock_recv_into", "sock_sendall"])
@@ -322,11 +313,26 @@ def test_a_detached_socket_fails_its_waiter(world: World, loop: Any) -> None:
 # --- A number that is used again ------------------------------------------------------------
 
 
+async def waiting_pair(loop: Any, name: str) -> tuple[socket.socket, socket.socket, Any]:
+    """A pair of sockets, and what waits in the named method on the first of them."""
+    left, right = pair()
+    waiting = waits(loop, name, left)
+    await turns()
+    return left, right, waiting
+
+
 def pair_at(fd: int) -> tuple[socket.socket, socket.socket]:
     """A pair of sockets, the first of which has this number."""
     left, right = pair()
     assert left.fileno() == fd
     return left, right
+
+
+def closed_for_another(sock: socket.socket) -> tuple[socket.socket, socket.socket]:
+    """Close the socket, and make a pair the first of which has its number."""
+    fd = sock.fileno()
+    sock.close()
+    return pair_at(fd)
 
 
 Takes = Callable[[Any, socket.socket, socket.socket], Any]
@@ -354,13 +360,9 @@ def test_a_number_is_used_again_after_the_waiter_has_gone(
 ) -> None:
     async def main() -> None:
         for _ in range(5):
-            left, right = pair()
-            fd = left.fileno()
-            waiting = waits(loop, name, left)
-            await turns()
+            left, right, waiting = await waiting_pair(loop, name)
             await cancel(waiting)
-            left.close()
-            left, other = pair_at(fd)
+            left, other = closed_for_another(left)
             with left, other, right:
                 await new(loop, left, other)
             assert waiting.cancelled()
@@ -372,18 +374,14 @@ def test_a_number_is_used_again_after_the_waiter_has_gone(
 def test_a_number_is_used_again_after_the_operation(world: World, loop: Any, name: str) -> None:
     async def main() -> None:
         for _ in range(5):
-            left, right = pair()
-            fd = left.fileno()
-            waiting = waits(loop, name, left)
-            await turns()
+            left, right, waiting = await waiting_pair(loop, name)
             while not waiting.done():
                 if name == "sock_recv":
                     right.send(b"data")
                     await waiting
                 else:
                     await loop.sock_recv(right, MIB)
-            left.close()
-            left, other = pair_at(fd)
+            left, other = closed_for_another(left)
             with left, other, right:
                 await receives(loop, left, other)
                 await sends(loop, left, other)
@@ -397,13 +395,9 @@ def test_a_number_is_used_again_in_the_turn_of_a_cancellation(
 ) -> None:
     async def main() -> None:
         for _ in range(5):
-            left, right = pair()
-            fd = left.fileno()
-            waiting = waits(loop, name, left)
-            await turns()
+            left, right, waiting = await waiting_pair(loop, name)
             waiting.cancel()
-            left.close()
-            left, other = pair_at(fd)
+            left, other = closed_for_another(left)
             with left, other, right:
                 # A task of its own: it begins in the next turn, behind the cancellation.
                 await asyncio.ensure_future(receives(loop, left, other))
@@ -415,13 +409,9 @@ def test_a_number_is_used_again_in_the_turn_of_a_cancellation(
 
 def test_a_number_is_used_again_at_once(world: World, loop: Any) -> None:
     async def main() -> None:
-        left, right = pair()
-        fd = left.fileno()
-        waiting = waits(loop, "sock_recv", left)
-        await turns()
+        left, right, waiting = await waiting_pair(loop, "sock_recv")
         waiting.cancel()
-        left.close()
-        left, other = pair_at(fd)
+        left, other = closed_for_another(left)
         with left, other, right:
             other.send(b"data")
             reading = loop.sock_recv(left, 100)
@@ -444,12 +434,8 @@ def test_a_number_is_used_again_at_once(world: World, loop: Any) -> None:
 
 def test_a_number_is_used_again_under_a_waiter(world: World, loop: Any) -> None:
     async def main() -> None:
-        left, right = pair()
-        fd = left.fileno()
-        waiting = waits(loop, "sock_recv", left)
-        await turns()
-        left.close()
-        left, other = pair_at(fd)
+        left, right, waiting = await waiting_pair(loop, "sock_recv")
+        left, other = closed_for_another(left)
         with left, other, right:
             if world.is_ours:
                 await receives(loop, left, other)
@@ -484,13 +470,10 @@ def test_a_number_is_used_again_by_a_transport(world: World, loop: Any) -> None:
             self.is_lost = True
 
     async def main() -> None:
-        left, right = pair()
+        left, right, waiting = await waiting_pair(loop, "sock_recv")
         fd = left.fileno()
-        waiting = waits(loop, "sock_recv", left)
-        await turns()
         await cancel(waiting)
-        left.close()
-        left, other = pair_at(fd)
+        left, other = closed_for_another(left)
         transport, protocol = await loop.create_connection(Protocol, sock=left)
         other.send(b"for the transport")
         await until(lambda: protocol.data)

@@ -8,10 +8,8 @@ import os
 from typing import Any
 
 from conftest import World
-from io_tools import run, turns
+from io_tools import MIB, is_watched, pair, run, turns
 from test_sock_coroutines import Ends, ends
-from test_sock_methods import MIB, pair
-from test_sock_methods_broken import is_watched
 
 __all__ = ("ends",)
 

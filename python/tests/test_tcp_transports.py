@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, PY, BufferedRecorder, Recorder, fill, joined, receive, reset, wired
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
-
+from net_tools import PY, BufferedRecorder, Recorder, fill, joined, receive, reset, wired
 
 # --- The order of the callbacks -----------------------------------------------
 

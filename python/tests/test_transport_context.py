@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, PY, BufferedRecorder, Guests, Recorder, call_on, joined
+from net_tools import PY, BufferedRecorder, Guests, Recorder, call_on, joined
 
 # Since 3.15 a connection has one context, in which every callback of it runs. Before, each handle
 # copies the context in which it is made.
@@ -17,11 +17,6 @@ ONE_CONTEXT = PY >= (3, 15)
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 NAMES = ("connection_made", "data_received", "buffer_updated", "eof_received", "connection_lost")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 def in_context(value: str, call: Any, *args: Any) -> Any:

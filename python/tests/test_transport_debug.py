@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from net_tools import KINDS, Guests, Recorder, call_on, receive, serving, wired
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
+from net_tools import Guests, Recorder, call_on, receive, serving, wired
 
 
 @pytest.fixture

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import Log, World
 from net_tools import (
-    KINDS,
     PY,
     BufferedRecorder,
     Recorder,
@@ -25,9 +26,26 @@ from net_tools import (
 from task_tools import gather_reports, raised
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
+@contextlib.contextmanager
+def half_closed(world: World, loop: Any, kind: str) -> Iterator[tuple[Recorder, Any, Any]]:
+    """A protocol that keeps its side open behind the peer's end, its transport and the peer."""
+    protocol = Recorder(eof_received=lambda _: True)
+    with wired(world, loop, protocol, kind) as (transport, peer):
+        peer.shutdown(socket.SHUT_WR)
+        world.run_until(loop, lambda: "eof_received" in protocol.story)
+        yield protocol, transport, peer
+
+
+@contextlib.contextmanager
+def flushed(world: World, loop: Any, kind: str) -> Iterator[tuple[Recorder, Any]]:
+    """A protocol that has lost its connection by a close that flushed, and its transport."""
+    protocol = Recorder()
+    with wired(world, loop, protocol, kind, small=True) as (transport, peer):
+        fill(transport)
+        transport.close()
+        receive(loop, peer)
+        assert protocol.lost == [None]
+        yield protocol, transport
 
 
 # --- The peer's end -----------------------------------------------------------
@@ -75,10 +93,7 @@ def test_who_pauses_and_resumes_behind_the_end_hears_of_it_again(
     world: World, loop: Any, kind: str
 ) -> None:
     # For it is readable for ever, and resuming watches it again.
-    protocol = Recorder(eof_received=lambda _: True)
-    with wired(world, loop, protocol, kind) as (transport, peer):
-        peer.shutdown(socket.SHUT_WR)
-        world.run_until(loop, lambda: "eof_received" in protocol.story)
+    with half_closed(world, loop, kind) as (protocol, transport, _):
         assert transport.is_reading()
         transport.pause_reading()
         transport.resume_reading()
@@ -105,11 +120,8 @@ def test_a_half_closed_connection_is_closed_without_a_leak(
     world: World, loop: Any, kind: str
 ) -> None:
     # The fixture counts descriptors; the transport is held beyond the end.
-    protocol = Recorder(eof_received=lambda _: True)
-    with wired(world, loop, protocol, kind) as (transport, peer):
+    with half_closed(world, loop, kind) as (protocol, transport, peer):
         sock = transport._sock
-        peer.shutdown(socket.SHUT_WR)
-        world.run_until(loop, lambda: "eof_received" in protocol.story)
         transport.close()
         world.turn(loop, 2)
         assert protocol.lost == [None]
@@ -120,10 +132,7 @@ def test_a_half_closed_connection_is_closed_without_a_leak(
 def test_a_half_closed_connection_hears_when_its_peer_is_gone(
     world: World, loop: Any, kind: str
 ) -> None:
-    protocol = Recorder(eof_received=lambda _: True)
-    with wired(world, loop, protocol, kind) as (transport, peer):
-        peer.shutdown(socket.SHUT_WR)
-        world.run_until(loop, lambda: "eof_received" in protocol.story)
+    with half_closed(world, loop, kind) as (protocol, transport, peer):
         peer.close()
         # Nobody reads any more, so only a write can tell; TCP needs two for it.
         world.turn(loop, 3)
@@ -322,12 +331,7 @@ def test_abort_cuts_a_close_short(world: World, loop: Any, kind: str) -> None:
 
 
 def test_abort_after_a_close_that_flushed(world: World, loop: Any, kind: str) -> None:
-    protocol = Recorder()
-    with wired(world, loop, protocol, kind, small=True) as (transport, peer):
-        fill(transport)
-        transport.close()
-        receive(loop, peer)
-        assert protocol.lost == [None]
+    with flushed(world, loop, kind) as (protocol, transport):
         if world.is_ours or PY >= (3, 14):
             transport.abort()
         else:
@@ -338,12 +342,7 @@ def test_abort_after_a_close_that_flushed(world: World, loop: Any, kind: str) ->
 
 
 def test_a_write_after_a_close_that_flushed(world: World, loop: Any, kind: str) -> None:
-    protocol = Recorder()
-    with wired(world, loop, protocol, kind, small=True) as (transport, peer):
-        fill(transport)
-        transport.close()
-        receive(loop, peer)
-        assert protocol.lost == [None]
+    with flushed(world, loop, kind) as (protocol, transport):
         if world.is_ours or PY >= (3, 14):
             transport.write(b"x")
         else:

@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, BufferedRecorder, Recorder, joined, receive, wired
+from net_tools import BufferedRecorder, Recorder, joined, receive, wired
 from task_tools import gather_reports
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 class Mine(Exception):

@@ -13,13 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, BufferedRecorder, Guests, Recorder, call_on, joined, serving, wired
+from net_tools import BufferedRecorder, Guests, Recorder, call_on, joined, serving, wired
 from task_tools import gather_reports
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 def adopt(loop: Any, protocol: Any, kind: str) -> tuple[Any, socket.socket]:

@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, PY, Recorder, fill, receive, wired
+from net_tools import PY, Recorder, fill, receive, wired
 from task_tools import gather_reports, raised
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 def pauses(protocol: Recorder) -> list[str]:

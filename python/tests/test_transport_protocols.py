@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, BufferedRecorder, Recorder, joined, wired
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
+from net_tools import BufferedRecorder, Recorder, joined, wired
 
 
 def test_the_protocol_can_be_replaced(world: World, loop: Any, kind: str) -> None:

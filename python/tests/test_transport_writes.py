@@ -11,17 +11,12 @@ from typing import Any
 
 import pytest
 from conftest import Log, World
-from net_tools import KINDS, PY, Recorder, fill, pattern, receive, wired
+from net_tools import PY, Recorder, fill, pattern, receive, wired
 from task_tools import gather_reports, raised
 
 # What later releases of asyncio mended, and ours has on every Python: writelines that never got
 # rid of an empty chunk, broke after close and paused nobody; close that lost count.
 MENDED = PY >= (3, 14)
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
 
 
 # --- What is sent -------------------------------------------------------------
