@@ -65,7 +65,7 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_runners, runners, ("Runner", "run")),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
-        (_asyncio_unix_events, unix_events, ("EventLoop",)),
+        (_asyncio_unix_events, unix_events, ("EventLoop", "SelectorEventLoop")),
     )
     for theirs, ours, names in homes:
         for name in names:
@@ -95,9 +95,9 @@ def install(*, rebind: bool = False) -> None:
     that derive from the default after this call make our loops. Handle and TimerHandle become
     ours in `asyncio` alone: asyncio's own loops go on with theirs from `asyncio.events`.
 
-    Three names need no change: ensure_future, isfuture and wrap_future are asyncio's here as
-    there. One stays asyncio's on purpose: SelectorEventLoop. Who names an implementation gets
-    it, and that one takes a selector, which ours does not.
+    SelectorEventLoop becomes a stand-in that makes our loops, and asyncio's where it is given a
+    selector or derived from: servers call it for a loop. Three names need no change:
+    ensure_future, isfuture and wrap_future are asyncio's here as there.
 
     Modules that took names from asyncio before this call keep what they have; that is correct,
     only slower. With `rebind` such names are bound anew as well, in every loaded module that
@@ -172,7 +172,10 @@ def _namespace(module: ModuleType) -> dict[str, Any]:
 
 def _rebind() -> Iterator[tuple[weakref.ref[ModuleType], _Change]]:
     """Bind asyncio's objects anew in all other modules, and tell what was changed."""
+    # In asyncio EventLoop is a second name of SelectorEventLoop: the one that comes last here
+    # serves under any other name.
     replacements = {id(change.old): change for change in _CHANGES}
+    by_name = {(id(change.old), change.name): change for change in _CHANGES}
     kept = {id(module) for module in _asyncio_modules()}
     for name, module in list(sys.modules.items()):
         # _asyncio is where asyncio's own objects come from, and stays their home.
@@ -181,9 +184,9 @@ def _rebind() -> Iterator[tuple[weakref.ref[ModuleType], _Change]]:
         if not _is_module(module) or id(module) in kept:
             continue
         for attribute, value in list(_namespace(module).items()):
-            found = replacements.get(id(value))
-            if found is None or (found.name == "EventLoop" and attribute != "EventLoop"):
-                # In asyncio EventLoop is a second name of SelectorEventLoop, which we leave.
+            found = by_name.get((id(value), attribute)) or replacements.get(id(value))
+            if found is None or attribute == "_UnixSelectorEventLoop":
+                # Who takes that name wants the implementation.
                 continue
             change = _Change(attribute, found.old, found.new)
             change.apply(module)

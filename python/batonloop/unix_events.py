@@ -8,6 +8,7 @@ import errno
 import signal
 import socket
 import sys
+import types
 import warnings
 from asyncio import unix_events as _asyncio_unix_events
 from asyncio.log import logger
@@ -268,10 +269,49 @@ _DefaultPolicy: Any = getattr(_asyncio_unix_events, "_DefaultEventLoopPolicy", N
 if sys.version_info < (3, 14):
     _DefaultPolicy = _asyncio_unix_events.DefaultEventLoopPolicy
 
+
+class _Choosing(type):
+    """The class of SelectorEventLoop, which has no instances and no subclasses of its own."""
+
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
+    ) -> Any:
+        """Derive from asyncio's class whatever is to derive from the stand-in."""
+        if not any(isinstance(base, _Choosing) for base in bases):
+            return super().__new__(cls, name, bases, namespace, **keywords)
+        theirs = _asyncio_unix_events._UnixSelectorEventLoop
+        real = tuple(theirs if isinstance(base, _Choosing) else base for base in bases)
+        return types.new_class(name, real, keywords, lambda body: body.update(namespace))
+
+    def __call__(cls, selector: Any = None) -> asyncio.AbstractEventLoop:
+        """Make a loop of ours, or asyncio's for a selector, which ours does not take."""
+        if selector is None:
+            return EventLoop()
+        return _asyncio_unix_events._UnixSelectorEventLoop(selector)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, (EventLoop, _asyncio_unix_events._UnixSelectorEventLoop))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, (EventLoop, _asyncio_unix_events._UnixSelectorEventLoop))
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(EventLoop, name)
+
+
+class SelectorEventLoop(metaclass=_Choosing):
+    """What `asyncio.SelectorEventLoop` is while `install()` is in force.
+
+    Programs and servers call that class for a loop without naming what they need of it: they get a
+    `batonloop.EventLoop`. Who passes a selector gets asyncio's loop with it, and who derives a
+    class from this one derives it from asyncio's. Both kinds of loops are its instances.
+    """
+
+
 if _DefaultPolicy is None:
-    __all__: tuple[str, ...] = ("EventLoop",)
+    __all__: tuple[str, ...] = ("SelectorEventLoop", "EventLoop")
 else:
-    __all__ = ("EventLoopPolicy", "EventLoop")
+    __all__ = ("SelectorEventLoop", "EventLoopPolicy", "EventLoop")
 
     class EventLoopPolicy(_DefaultPolicy):  # type: ignore[misc]
         """asyncio's default policy, with `batonloop.EventLoop` for the loops it makes.

@@ -134,6 +134,83 @@ def test_every_way_to_a_loop_gives_ours(ours: World, tmp_path: Path) -> None:
     )
 
 
+def test_a_loop_class_called_by_name_gives_ours(ours: World, tmp_path: Path) -> None:
+    """Servers do that: uvicorn hands asyncio.SelectorEventLoop to asyncio.Runner."""
+    check(
+        """
+        import selectors
+        from asyncio import SelectorEventLoop as Stock
+        batonloop.install()
+
+        async def main():
+            return asyncio.get_running_loop()
+
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            loop = runner.run(main())
+        assert type(loop) is batonloop.EventLoop
+        assert isinstance(loop, asyncio.SelectorEventLoop)
+        assert issubclass(batonloop.EventLoop, asyncio.SelectorEventLoop)
+        assert issubclass(Stock, asyncio.SelectorEventLoop)
+        assert not issubclass(int, asyncio.SelectorEventLoop)
+        assert asyncio.SelectorEventLoop.sock_recv is batonloop.EventLoop.sock_recv
+        batonloop.uninstall()
+        assert asyncio.SelectorEventLoop is Stock
+        """,
+        tmp_path,
+    )
+
+
+def test_who_wants_a_selector_gets_asyncios_loop(ours: World, tmp_path: Path) -> None:
+    check(
+        """
+        import selectors
+        from asyncio import SelectorEventLoop as Stock
+        batonloop.install()
+        selector = selectors.SelectSelector()
+        loop = asyncio.SelectorEventLoop(selector)
+        assert type(loop) is Stock and loop._selector is selector
+        assert loop.run_until_complete(asyncio.sleep(0, "slept")) == "slept"
+        assert isinstance(loop, asyncio.SelectorEventLoop)
+        loop.close()
+        """,
+        tmp_path,
+    )
+
+
+def test_a_class_derived_from_asyncios_loop_stays_so(ours: World, tmp_path: Path) -> None:
+    check(
+        """
+        import selectors
+        from asyncio import SelectorEventLoop as Stock
+        batonloop.install()
+
+        class Mixin:
+            def __init_subclass__(cls, *, colour, **keywords):
+                super().__init_subclass__(**keywords)
+                cls.colour = colour
+
+        class Loop(Mixin, asyncio.SelectorEventLoop, colour="blue"):
+            "Counts."
+            steps = 0
+
+            def __init__(self):
+                super().__init__(selectors.SelectSelector())
+
+            def _run_once(self):
+                self.steps += 1
+                super()._run_once()
+
+        assert Loop.__mro__[2] is Stock and Loop.colour == "blue" and Loop.__doc__ == "Counts."
+        assert issubclass(Loop, asyncio.SelectorEventLoop)
+        loop = Loop()
+        loop.run_until_complete(asyncio.sleep(0))
+        assert loop.steps >= 2 and type(loop._selector) is selectors.SelectSelector
+        loop.close()
+        """,
+        tmp_path,
+    )
+
+
 def test_what_asyncio_makes_inside_is_ours(ours: World, tmp_path: Path) -> None:
     check(
         """
@@ -227,12 +304,20 @@ def test_rebinding_reaches_names_taken_earlier(ours: World, tmp_path: Path) -> N
 
 
 def test_rebinding_spares_what_must_stay_asyncios(ours: World, tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(
+        "from asyncio import SelectorEventLoop as Selectors\n"
+        "from asyncio.unix_events import _UnixSelectorEventLoop\n"
+    )
     check(
         """
-        import _asyncio
+        import _asyncio, early
+        from asyncio import unix_events
         stock = _asyncio.Task, _asyncio.Future
+        kept = [unix_events._UnixSelectorEventLoop]
         batonloop.install(rebind=True)
         assert (_asyncio.Task, _asyncio.Future) == stock
+        assert early._UnixSelectorEventLoop is unix_events._UnixSelectorEventLoop is kept[0]
+        assert early.Selectors is asyncio.SelectorEventLoop is not kept[0]
         assert batonloop.Task is asyncio.Task is not stock[0]
         batonloop.uninstall()
         """,
