@@ -177,6 +177,18 @@ pub(crate) fn is_watched_for(
     })
 }
 
+/// Watches a descriptor no longer for this object, if it does still: the number may be another
+/// file's by now, which others watch.
+#[inline]
+pub(crate) fn unwatch_for(host: &EventLoop, fd: i32, side: Side, object: &Bound<'_, PyAny>) {
+    let py = object.py();
+    if is_watched_for(host, fd, side, object)
+        && let Some(entry) = unwatch(py, host, fd, side)
+    {
+        entry.object.drop_ref(py);
+    }
+}
+
 /// Watches a descriptor no longer, and gives back the entry that watched.
 pub(crate) fn unwatch(py: Python<'_>, host: &EventLoop, fd: i32, side: Side) -> Option<Entry> {
     let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));

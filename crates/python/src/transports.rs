@@ -45,7 +45,7 @@ pub(crate) mod read_pipe;
 pub(crate) mod write_pipe;
 pub(crate) mod accept;
 
-pub(crate) use extra::spelled;
+pub(crate) use extra::{hand_over, spelled};
 pub(crate) use flow::at_most;
 pub(crate) use read::{LARGEST_COPY, with_hot};
 
@@ -252,13 +252,9 @@ impl<'a, 'py> Transport<'a, 'py> {
         let Some(event_loop) = self.event_loop() else {
             return;
         };
-        let Some(host) = EventLoop::of(&event_loop) else {
-            return;
-        };
-        if let Some(entry) =
-            selector_events::unwatch(self.py(), host, self.fields.descriptor(), side)
-        {
-            entry.object.drop_ref(self.py());
+        if let Some(host) = EventLoop::of(&event_loop) {
+            // What was watched is the number, whatever has become of the file.
+            selector_events::unwatch_for(host, self.fields.descriptor(), side, self.object);
         }
     }
 
@@ -390,14 +386,11 @@ impl<'a, 'py> Transport<'a, 'py> {
         }
         self.remember_local_name();
         owners::forget(fields);
-        let fd = fields.descriptor();
         fields.set_closed();
+        drop(fields.take_owned());
         let closed = match fields.take_file(py) {
             Some(file) => file.call_method0(intern!(py, "close")).map(drop),
-            None => {
-                batonloop_sys::socket::close(fd);
-                Ok(())
-            }
+            None => Ok(()),
         };
         self.forget_backlog();
         fields.protocol.clear(py);

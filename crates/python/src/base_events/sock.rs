@@ -362,12 +362,9 @@ fn stop_watching(call: &PyCall<'_>) {
     let Some(event_loop) = fields.event_loop.get(py) else {
         return;
     };
-    if let Some(host) = EventLoop::of(&event_loop)
-        && is_watched(call, host)
-        && let Some(entry) =
-            selector_events::unwatch(py, host, fields.fd.get(), Operation::of(call).side())
-    {
-        entry.object.drop_ref(py);
+    if let Some(host) = EventLoop::of(&event_loop) {
+        let (fd, side) = (fields.fd.get(), Operation::of(call).side());
+        selector_events::unwatch_for(host, fd, side, call.as_any());
     }
 }
 

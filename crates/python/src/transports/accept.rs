@@ -11,6 +11,8 @@
 //! connected; here a verb stands in the task's place in the queue. On a loop that wants to see
 //! every step, for TLS, and for sockets of unusual families, asyncio's own code runs instead.
 
+use std::os::fd::OwnedFd;
+
 use batonloop_cpython::cell::GilSlot;
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::{Outcome, context};
@@ -18,6 +20,7 @@ use batonloop_sys::socket::{self, Name};
 use pyo3::types::{PyAny, PyAnyMethods, PyTuple};
 use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python, intern, pyclass, pymethods};
 
+use super::extra::descriptor_of;
 use super::{
     HAS_OWN_CONTEXT, MADE, Transport, check_loop, describe, never_cancelled, report_callback,
 };
@@ -66,7 +69,9 @@ pub(crate) struct Listener {
     is_tcp: bool,
     /// Whether every connection has one context for all.
     has_own_context: bool,
-    fd: i32,
+    /// The number under which it is watched. The socket may be closed by now, and the number
+    /// another file's: whoever accepts asks the socket.
+    watched: i32,
 }
 
 #[pymethods]
@@ -98,7 +103,7 @@ impl Listener {
             most: usize::try_from(backlog).unwrap_or(0).max(1) + MORE_THAN_BACKLOG,
             is_tcp,
             has_own_context: !own_context.is_none(),
-            fd,
+            watched: fd,
         };
         listener.event_loop.slot(py).set(event_loop.clone());
         listener.protocol_factory.slot(py).set(factory);
@@ -166,8 +171,7 @@ fn run_accept(object: &Bound<'_, PyAny>, host: &EventLoop) -> Outcome {
         return Ok(());
     };
     // The listener may have left the table after the event was heard.
-    let is_watched = host.agenda.with(py, |agenda| agenda.watched.interest(listener.fd).readable);
-    if !is_watched {
+    if !selector_events::is_watched_for(host, listener.watched, Side::Reader, object) {
         return Ok(());
     }
     let accepted = context::enter(&context, |_| Ok(accept_all(this, &event_loop)?));
@@ -191,8 +195,9 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
         let accept = event_loop.getattr(intern!(py, "_accept_as_asyncio"))?;
         return accept.call1((arguments,)).map(drop);
     };
+    let sock = arguments.get_item(1)?;
     for _ in 0..listener.most {
-        match socket::accept(listener.fd) {
+        match socket::accept(descriptor_of(&sock)?) {
             Ok((fd, name)) => take(this, host, event_loop, fd, name)?,
             Err(error) => match error.raw_os_error() {
                 // It went away before it was accepted.
@@ -214,19 +219,13 @@ fn take<'py>(
     this: &Bound<'py, Listener>,
     host: &EventLoop,
     event_loop: &Bound<'py, PyAny>,
-    fd: i32,
+    fd: OwnedFd,
     name: Name,
 ) -> PyResult<()> {
     let py = this.py();
-    let transport = match kind::allocate::<SocketTransport>(py) {
-        Ok(transport) => transport,
-        Err(error) => {
-            socket::close(fd);
-            return Err(error);
-        }
-    };
+    let transport = kind::allocate::<SocketTransport>(py)?;
     let fields = transport.fields();
-    fields.open(fd);
+    fields.own(fd);
     fields.add(MADE);
     fields.peer.set(name.pack());
     fields.event_loop.fill(event_loop.clone());

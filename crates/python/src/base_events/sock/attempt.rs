@@ -8,7 +8,7 @@ use batonloop_cpython::bytes;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::Fields;
 use batonloop_cpython::socket::{self, Socket};
-use batonloop_sys::socket::{self as kernel, EAGAIN, EINTR, Name};
+use batonloop_sys::socket::{self as kernel, EAGAIN, EINTR};
 use pyo3::exceptions::PyOSError;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyBytes, PyBytesMethods, PyInt, PyMemoryView, PySlice,
@@ -18,7 +18,7 @@ use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 use super::{Operation, PyCall, is_of_internet};
 use crate::exceptions;
 use crate::names::none;
-use crate::transports::{LARGEST_COPY, spelled, with_hot};
+use crate::transports::{LARGEST_COPY, hand_over, spelled, with_hot};
 
 /// What came of an attempt; nothing if it would have to wait.
 type Attempt<'py> = PyResult<Option<Bound<'py, PyAny>>>;
@@ -329,26 +329,11 @@ fn accept<'py>(socket: Socket<'_, 'py>) -> Attempt<'py> {
     let Some((fd, name)) = unless_it_waits(py, || kernel::accept(socket.descriptor()))? else {
         return Ok(None);
     };
-    match python_socket(socket, fd, name) {
-        Ok(accepted) => Ok(Some(accepted)),
-        Err(error) => {
-            kernel::close(fd);
-            Err(error)
-        }
-    }
-}
-
-/// The Python socket of a connection, and the address of its other end.
-fn python_socket<'py>(socket: Socket<'_, 'py>, fd: i32, name: Name) -> PyResult<Bound<'py, PyAny>> {
-    let object = socket.object();
-    let py = object.py();
     let address = spelled(py, name)?;
     let [family, kind, protocol] = socket.family();
-    let accepted = object.get_type().call1((family, kind, protocol, fd))?;
-    if let Err(error) = accepted.call_method1(intern!(py, "setblocking"), (false,)) {
-        // The descriptor is closed by whoever made it.
-        accepted.call_method0(intern!(py, "detach"))?;
-        return Err(error);
-    }
-    Ok((accepted, address).into_pyobject(py)?.into_any())
+    let arguments = [family, kind, protocol].map(|number| number.into_pyobject(py));
+    let [Ok(family), Ok(kind), Ok(protocol)] = arguments;
+    let arguments = [family.into_any(), kind.into_any(), protocol.into_any()];
+    let (_owner, accepted) = hand_over(object.get_type().as_any(), arguments, fd);
+    Ok(Some((accepted?, address).into_pyobject(py)?.into_any()))
 }
