@@ -23,7 +23,7 @@ use batonloop_cpython::method::{Args, Iteration};
 use batonloop_cpython::socket::{self, Socket};
 use batonloop_cpython::{Outcome, context, coroutine};
 use batonloop_sys::socket::{INET, INET6};
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
@@ -33,6 +33,7 @@ use crate::events::{self, Callback};
 use crate::exceptions;
 use crate::futures;
 use crate::host::{Entry, EventLoop, Verb};
+use crate::interrupted::unless_python_waits;
 use crate::names::{self, none};
 use crate::selector_events::{self, Side};
 
@@ -276,15 +277,7 @@ fn tried<'py>(
     py: Python<'py>,
     attempted: PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match attempted {
-        Err(error)
-            if error.is_instance_of::<PyBlockingIOError>(py)
-                || error.is_instance_of::<PyInterruptedError>(py) =>
-        {
-            Ok(None)
-        }
-        attempted => attempted,
-    }
+    unless_python_waits(py, attempted).map(Option::flatten)
 }
 
 /// Lets the loop watch the descriptor, and yields the future that will be settled.

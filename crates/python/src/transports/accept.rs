@@ -17,6 +17,7 @@ use batonloop_cpython::cell::GilSlot;
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::{Outcome, context};
 use batonloop_sys::socket::{self, Name};
+use pyo3::exceptions::{PyConnectionAbortedError, PyOSError};
 use pyo3::types::{PyAny, PyAnyMethods, PyTuple};
 use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python, intern, pyclass, pymethods};
 
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
+use crate::interrupted::unless_it_waits;
 use crate::selector_events::{self, Side};
 
 /// In one turn asyncio accepts as many connections as the backlog says, and since 3.14 one more.
@@ -197,18 +199,17 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
     };
     let sock = arguments.get_item(1)?;
     for _ in 0..listener.most {
-        match socket::accept(descriptor_of(&sock)?) {
-            Ok((fd, name)) => take(this, host, event_loop, fd, name)?,
-            Err(error) => match error.raw_os_error() {
-                // It went away before it was accepted.
-                Some(socket::ECONNABORTED) => {}
-                Some(socket::EAGAIN | socket::EINTR) => return Ok(()),
-                _ => {
-                    let error = exceptions::os_error(&error, py).into_value(py);
-                    let failed = event_loop.getattr(intern!(py, "_accept_failed"))?;
-                    return failed.call1((error, arguments)).map(drop);
-                }
-            },
+        let accepted = unless_it_waits(py, || socket::accept(descriptor_of(&sock).unwrap_or(-1)));
+        match accepted {
+            Ok(Some((fd, name))) => take(this, host, event_loop, fd, name)?,
+            Ok(None) => return Ok(()),
+            // It went away before it was accepted.
+            Err(error) if error.is_instance_of::<PyConnectionAbortedError>(py) => {}
+            Err(error) if error.is_instance_of::<PyOSError>(py) => {
+                let failed = event_loop.getattr(intern!(py, "_accept_failed"))?;
+                return failed.call1((error.into_value(py), arguments)).map(drop);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())

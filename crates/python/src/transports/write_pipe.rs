@@ -18,9 +18,10 @@ use pyo3::types::{
 };
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python};
 
-use super::write::{again, is_bytes_like, is_momentary};
+use super::write::is_bytes_like;
 use super::{CLOSING, LOST, READING, Transport, TransportKind, WRITING, class, pipe as pipes};
 use crate::exceptions;
+use crate::interrupted::unless_it_waits;
 use crate::names::{self, boolean, none};
 use crate::selector_events::Side;
 
@@ -95,6 +96,7 @@ impl<'py> Transport<'_, 'py> {
                 Ok(None) => {}
                 Ok(Some((count, len))) if count == len => return Ok(()),
                 Ok(Some((count, _))) => written = count,
+                Err(error) if exceptions::is_exit(&error, self.py()) => return Err(error),
                 Err(error) => return self.pipe_write_failed(error),
             }
         }
@@ -112,19 +114,23 @@ impl<'py> Transport<'_, 'py> {
 
     /// Writes as much as the pipe takes; how much that is, and of how much.
     fn offer_to_pipe(self, data: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
-        let fd = self.fields.open_descriptor(self.py());
+        let py = self.py();
+        let fd = || self.fields.open_descriptor(py);
         let (written, len) = match data.cast_exact::<PyBytes>() {
-            Ok(bytes) => (again(|| pipe::write(fd, bytes.as_bytes())), bytes.as_bytes().len()),
+            Ok(bytes) => {
+                let bytes = bytes.as_bytes();
+                (unless_it_waits(py, || pipe::write(fd(), bytes))?, bytes.len())
+            }
             Err(_) => {
                 let view = View::read(data)?;
-                (view.show(|bytes| again(|| pipe::write(fd, bytes))), view.len())
+                let write = || {
+                    let fd = fd();
+                    view.show(|bytes| pipe::write(fd, bytes))
+                };
+                (unless_it_waits(py, write)?, view.len())
             }
         };
-        match written {
-            Ok(count) => Ok(Some((count, len))),
-            Err(error) if is_momentary(&error) => Ok(None),
-            Err(error) => Err(exceptions::os_error(&error, self.py())),
-        }
+        Ok(written.map(|count| (count, len)))
     }
 
     fn pipe_write_failed(self, error: PyErr) -> PyResult<()> {
@@ -134,14 +140,14 @@ impl<'py> Transport<'_, 'py> {
 
     /// The writer is roused.
     fn write_pipe_backlog(self) -> PyResult<()> {
-        let fd = self.fields.open_descriptor(self.py());
-        match self.offer_backlog(fd, pipe::write, pipe::write_vectored)? {
-            Ok(()) => {}
-            Err(error) if is_momentary(&error) => return Ok(()),
+        match self.offer_backlog(pipe::write, pipe::write_vectored) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) if exceptions::is_exit(&error, self.py()) => return Err(error),
             Err(error) => {
                 self.stop_writing();
                 self.forget_backlog();
-                return self.pipe_write_failed(exceptions::os_error(&error, self.py()));
+                return self.pipe_write_failed(error);
             }
         }
         if !self.fields.backlog.is_empty() {
