@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -159,6 +160,25 @@ def test_who_has_the_number_now_keeps_the_watch(world: World, loop: Any, kind: s
     assert loop.remove_writer(number) is world.is_ours
     for sock in (theirs, one, other):
         sock.close()
+
+
+def test_what_cannot_wait_is_not_kept(world: World, loop: Any, kind: str) -> None:
+    ours, theirs = joined(kind)
+    coro = loop.create_connection(Recorder, sock=ours)
+    transport = loop.run_until_complete(coro)[0]
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 100_000)
+    loop.close()
+    for data in (b"more", bytearray(b"more")):
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.write(data)
+        assert transport.get_write_buffer_size() == 0
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        del transport
+        gc.collect()
+    ours.close()
+    theirs.close()
 
 
 class Spoiler:

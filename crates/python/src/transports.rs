@@ -201,9 +201,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         if self.fields.has(CLOSING | PAUSED) {
             return Ok(());
         }
-        self.watch(&event_loop, Side::Reader, self.manner.read)?;
-        self.fields.add(READING);
-        Ok(())
+        self.watch(&event_loop, Side::Reader)
     }
 
     /// Watches the writer from now on.
@@ -212,26 +210,22 @@ impl<'a, 'py> Transport<'a, 'py> {
             return Ok(());
         };
         self.keep_context(&self.fields.write_context)?;
-        self.watch(&event_loop, Side::Writer, self.manner.write)?;
-        self.fields.add(WRITING);
-        Ok(())
+        self.watch(&event_loop, Side::Writer)
     }
 
-    fn watch(
-        self,
-        event_loop: &Bound<'py, PyAny>,
-        side: Side,
-        verb: &'static Verb,
-    ) -> PyResult<()> {
+    fn watch(self, event_loop: &Bound<'py, PyAny>, side: Side) -> PyResult<()> {
         let Some(host) = EventLoop::of(event_loop) else {
             return Ok(());
         };
+        let (verb, flag) = match side {
+            Side::Reader => (self.manner.read, READING),
+            Side::Writer => (self.manner.write, WRITING),
+        };
         let entry = Entry { object: self.object.clone().unbind(), verb };
         let fd = self.fields.descriptor();
-        if let Some(displaced) = selector_events::watch(self.py(), host, fd, side, entry)? {
-            displaced.object.drop_ref(self.py());
-        }
-        Ok(())
+        let displaced = selector_events::watch(self.py(), host, fd, side, entry)?;
+        self.fields.add(flag);
+        displaced.cancel(self.py())
     }
 
     fn stop_reading(self) {

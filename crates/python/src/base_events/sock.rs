@@ -27,7 +27,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use super::{PyLoop, watch};
+use super::PyLoop;
 use crate::coroutines;
 use crate::events::{self, Callback};
 use crate::exceptions;
@@ -305,7 +305,7 @@ fn wait<'py>(
     fields.fd.set(fd);
     fields.is_watching.set(true);
     fields.future.set(future.as_any().clone());
-    watch::cancel(py, displaced)?;
+    displaced.cancel(py)?;
     match futures::iterate(&future)? {
         Iteration::Yield(awaited) => Ok(Step::Wait(awaited, WAITING)),
         _ => Ok(Step::Done(none(py))),

@@ -118,10 +118,7 @@ impl Listener {
         }
         let object = Bound::new(py, listener)?.into_any().unbind();
         let entry = Entry { object, verb: &ACCEPT };
-        if let Some(displaced) = selector_events::watch(py, host, fd, Side::Reader, entry)? {
-            displaced.object.drop_ref(py);
-        }
-        Ok(())
+        selector_events::watch(py, host, fd, Side::Reader, entry)?.cancel(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

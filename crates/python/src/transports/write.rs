@@ -14,7 +14,7 @@ use pyo3::types::{
 };
 use pyo3::{Bound, PyErr, PyResult, intern};
 
-use super::{CLOSING, EOF, Transport};
+use super::{CLOSING, EOF, Transport, WRITING};
 use crate::exceptions;
 use crate::interrupted::unless_it_waits;
 use crate::names;
@@ -56,8 +56,7 @@ impl<'py> Transport<'_, 'py> {
                 Err(error) => return self.fatal_error(error, FATAL),
             }
         }
-        self.keep(bytes.clone(), sent)?;
-        self.wait_to_write()
+        self.write_later(bytes.clone(), sent)
     }
 
     /// The same for what is not exactly bytes.
@@ -101,8 +100,7 @@ impl<'py> Transport<'_, 'py> {
         // The owner may change or free the rest before it is sent.
         let rest = view.copy_from(sent)?;
         drop(view);
-        self.keep(rest, 0)?;
-        self.wait_to_write()
+        self.write_later(rest, 0)
     }
 
     /// `writelines(pieces)`: up to 3.11 a write of them all.
@@ -149,7 +147,10 @@ impl<'py> Transport<'_, 'py> {
         if fields.backlog.is_empty() || fields.conn_lost.get() != 0 {
             return Ok(());
         }
-        self.wait_to_write()
+        if !fields.has(WRITING) {
+            self.start_writing()?;
+        }
+        self.maybe_pause_protocol()
     }
 
     /// `write_eof()`.
@@ -276,7 +277,7 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Puts an entry into the backlog, of which some bytes are written already.
-    pub(super) fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+    fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
         let py = self.py();
         let fields = self.fields;
         let len = bytes.as_bytes().len();
@@ -294,11 +295,12 @@ impl<'py> Transport<'_, 'py> {
         Ok(())
     }
 
-    /// Watches the writer, and asks the protocol to pause if too much waits by now.
-    pub(super) fn wait_to_write(self) -> PyResult<()> {
-        if !self.fields.has(super::WRITING) {
+    /// Keeps what the kernel did not take, unless the writer cannot be watched.
+    pub(super) fn write_later(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+        if !self.fields.has(WRITING) {
             self.start_writing()?;
         }
+        self.keep(bytes, written)?;
         self.maybe_pause_protocol()
     }
 

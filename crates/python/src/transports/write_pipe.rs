@@ -19,7 +19,7 @@ use pyo3::types::{
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python};
 
 use super::write::is_bytes_like;
-use super::{CLOSING, LOST, READING, Transport, TransportKind, WRITING, class, pipe as pipes};
+use super::{CLOSING, LOST, Transport, TransportKind, WRITING, class, pipe as pipes};
 use crate::exceptions;
 use crate::interrupted::unless_it_waits;
 use crate::names::{self, boolean, none};
@@ -63,9 +63,7 @@ impl<'py> Transport<'_, 'py> {
         let Some(event_loop) = self.event_loop() else {
             return Ok(());
         };
-        self.watch(&event_loop, Side::Reader, self.manner.read)?;
-        self.fields.add(READING);
-        Ok(())
+        self.watch(&event_loop, Side::Reader)
     }
 
     fn other_end_is_gone(self) -> PyResult<()> {
@@ -105,11 +103,9 @@ impl<'py> Transport<'_, 'py> {
             let view = View::read(data)?;
             let rest = view.copy_from(written)?;
             drop(view);
-            self.keep(rest, 0)?;
-            return self.wait_to_write();
+            return self.write_later(rest, 0);
         };
-        self.keep(bytes.clone(), written)?;
-        self.wait_to_write()
+        self.write_later(bytes.clone(), written)
     }
 
     /// Writes as much as the pipe takes; how much that is, and of how much.
