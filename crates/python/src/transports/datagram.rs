@@ -25,8 +25,9 @@ use pyo3::types::{
 };
 use pyo3::{Bound, FromPyObject, IntoPyObject, PyErr, PyResult, Python, intern};
 
+use super::life::{self, Parameters};
 use super::write::{LOST_WRITE, is_bytes_like};
-use super::{CLOSING, Transport, TransportKind, class, extra, life, read};
+use super::{CLOSING, Transport, TransportKind, class, extra, read};
 use crate::exceptions;
 use crate::interrupted::{unless_it_waits, unless_python_waits};
 use crate::names::{self, none};
@@ -367,9 +368,12 @@ fn init<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
-    const NAMES: [&str; 6] = ["loop", "sock", "protocol", "address", "waiter", "extra"];
-    let [event_loop, sock, protocol, address, waiter, extra] =
-        life::arguments(NAMES, 3, args, kwargs)?;
+    const PARAMETERS: Parameters<6> = Parameters {
+        class: "_SelectorDatagramTransport",
+        names: ["loop", "sock", "protocol", "address", "waiter", "extra"],
+        required: 3,
+    };
+    let [event_loop, sock, protocol, address, waiter, extra] = PARAMETERS.parse(args, kwargs)?;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         return Ok(());
     };

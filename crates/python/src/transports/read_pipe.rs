@@ -82,7 +82,8 @@ fn init<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
-    pipes::init(this, args, kwargs, "Pipe transport is for pipes/sockets only.", |_, _| ())
+    let refused = "Pipe transport is for pipes/sockets only.";
+    pipes::init(this, args, kwargs, "_UnixReadPipeTransport", refused, |_, _| ())
 }
 
 fn repr<'py>(this: &Bound<'py, ReadPipeTransport>) -> PyResult<Bound<'py, PyAny>> {

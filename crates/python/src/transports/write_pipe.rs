@@ -178,7 +178,7 @@ fn init<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
     let refused = "Pipe transport is only for pipes, sockets and character devices";
-    pipes::init(this, args, kwargs, refused, |transport, kind| {
+    pipes::init(this, args, kwargs, "_UnixWritePipeTransport", refused, |transport, kind| {
         if kind != FileKind::CharacterDevice {
             transport.fields.add(HEARS_END);
         }
