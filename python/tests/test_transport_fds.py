@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from io_tools import has_native_sock_methods
 from net_tools import KINDS, BufferedRecorder, Guests, Recorder, call_on, joined, serving, wired
 from task_tools import gather_reports
 
@@ -223,7 +224,9 @@ dying_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarn
 def test_an_accepted_socket_that_cannot_be_made_is_closed_once(
     ours: World, spoiler: Spoiler, when: str
 ) -> None:
-    # asyncio leaves the descriptor open if no socket has it.
+    # asyncio leaves the descriptor open if no socket has it, and so its method does on our loop.
+    is_left = when == "before" and not has_native_sock_methods(ours)
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -233,10 +236,12 @@ def test_an_accepted_socket_that_cannot_be_made_is_closed_once(
                 with pytest.raises(PermissionError) as raised:
                     await loop.sock_accept(listener)
                 # The socket lives in the traceback: as long as it does, the number is its own.
-                assert spoiler.is_open() is (when == "after")
+                assert spoiler.is_open() is (when == "after" or is_left)
                 raised.value.__traceback__ = None
                 del raised
                 gc.collect()
+                if is_left:
+                    os.close(spoiler.number)
                 assert not spoiler.is_open()
                 assert client.recv(1) == b""
 

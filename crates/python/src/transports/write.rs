@@ -296,6 +296,7 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Keeps what the kernel did not take, unless the writer cannot be watched.
+    #[cold]
     pub(super) fn write_later(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
         if !self.fields.has(WRITING) {
             self.start_writing()?;
