@@ -201,7 +201,8 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
             Ok(Some((fd, name))) => take(this, host, event_loop, fd, name)?,
             Ok(None) => return Ok(()),
             // It went away before it was accepted.
-            Err(error) if error.is_instance_of::<PyConnectionAbortedError>(py) => {}
+            // (On 3.11 only the exception itself knows of which class it is.)
+            Err(error) if error.value(py).is_instance_of::<PyConnectionAbortedError>() => {}
             Err(error) if error.is_instance_of::<PyOSError>(py) => {
                 let failed = event_loop.getattr(intern!(py, "_accept_failed"))?;
                 return failed.call1((error.into_value(py), arguments)).map(drop);
