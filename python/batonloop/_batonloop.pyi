@@ -198,16 +198,28 @@ class _SelectorSocketTransport(asyncio.Transport):
     """The transport of a connection: a TCP or UNIX stream socket."""
 
     max_size: int
-    def __init__(
-        self,
-        loop: EventLoop,
-        sock: Any,
-        protocol: Any,
-        waiter: Any = None,
-        extra: Any = None,
-        server: Any = None,
-        context: Context | None = None,
-    ) -> None: ...
+    if sys.version_info >= (3, 15):
+        def __init__(
+            self,
+            loop: EventLoop,
+            sock: Any,
+            protocol: Any,
+            waiter: Any = None,
+            extra: Any = None,
+            server: Any = None,
+            context: Context | None = None,
+        ) -> None: ...
+    else:
+        def __init__(
+            self,
+            loop: EventLoop,
+            sock: Any,
+            protocol: Any,
+            waiter: Any = None,
+            extra: Any = None,
+            server: Any = None,
+        ) -> None: ...
+
     def _make_empty_waiter(self) -> asyncio.Future[None]: ...
     def _reset_empty_waiter(self) -> None: ...
     def _set_in_use(self, in_use: bool, /) -> None: ...

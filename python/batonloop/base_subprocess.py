@@ -3,17 +3,21 @@
 `subprocess.Popen` starts it: what a child may be started with, and how that fails, is an affair of
 the running Python, which forks only for a `preexec_fn` and for another user or group. Its end
 arrives as any other event of the loop, through a descriptor that stands for the process: there is
-no thread that waits, and nothing hangs on SIGCHLD.
+no thread that waits, and nothing hangs on SIGCHLD. Only where the kernel has no such descriptors,
+or a sandbox none for us, a thread waits for each child, as asyncio's does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from asyncio import base_subprocess as _asyncio_base_subprocess
 from asyncio.log import logger
@@ -35,6 +39,22 @@ _EXIT_ENDS_WAIT = (
 # Until 3.13 the end of a child takes another turn to be told. What it wrote and what has arrived
 # by then is told before it.
 _EXIT_IS_TOLD_AT_ONCE = sys.version_info >= (3, 14)
+
+# The threads that wait for children are numbered.
+_THREAD_NUMBERS = itertools.count()
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that stands for a child; None where there are none for us."""
+    try:
+        return os.pidfd_open(pid)
+    except AttributeError:
+        # This Python was built where there are none.
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return None
 
 
 class _UnixSubprocessTransport(asyncio.SubprocessTransport):
@@ -71,7 +91,7 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
         self._protocol: Any = protocol
         self._proc: Any = None
         self._pid: int | None = None
-        # The descriptor that stands for the child, while its end is awaited.
+        # The descriptor that stands for the child, while its end is awaited, unless a thread waits.
         self._pidfd: int | None = None
         self._returncode: int | None = None
         self._exit_waiters: set[asyncio.Future[int]] | None = set()
@@ -203,7 +223,15 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
     def _watch(self) -> None:
         """Hear of the child's end; one that cannot be watched is killed."""
         try:
-            pidfd = os.pidfd_open(self._proc.pid)
+            pidfd = _open_pidfd(self._proc.pid)
+            if pidfd is None:
+                threading.Thread(
+                    target=self._wait_in_thread,
+                    name=f"asyncio-waitpid-{next(_THREAD_NUMBERS)}",
+                    args=(self._loop, self._proc.pid),
+                    daemon=True,
+                ).start()
+                return
             try:
                 self._loop._add_reader(pidfd, self._child_ended)
             except BaseException:
@@ -290,29 +318,50 @@ class _UnixSubprocessTransport(asyncio.SubprocessTransport):
         else:
             self._pending_calls.append((callback, args))
 
+    def _wait_in_thread(self, loop: Any, pid: int) -> None:
+        """Wait until the child has ended, and let the loop know: a thread runs this."""
+        # It stays the child's number, and the loop may send it signals, until the loop has waited.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        try:
+            loop.call_soon_threadsafe(self._child_ended)
+        except RuntimeError:
+            # The loop is closed: what is left of the child must not stay for ever.
+            self._proc.returncode = self._reap()
+            logger.warning("Loop %r that handles pid %r is closed", loop, pid)
+
     def _child_ended(self) -> None:
         """Wait for the child, which has ended: the loop calls it."""
-        assert self._pidfd is not None
-        self._loop._remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = None
-        try:
-            _, status = os.waitpid(self._proc.pid, 0)
-        except ChildProcessError:
-            # Somebody else has waited for it. Perhaps the Popen object did: it knows.
-            returncode = self._proc.returncode
-            if returncode is None:
-                returncode = 255
-                logger.warning(
-                    "child process pid %d exit status already read:  will report returncode 255",
-                    self._proc.pid,
-                )
-        else:
-            returncode = os.waitstatus_to_exitcode(status)
+        if self._pidfd is not None:
+            self._loop._remove_reader(self._pidfd)
+        returncode = self._reap()
         if _EXIT_IS_TOLD_AT_ONCE:
             self._process_exited(returncode)
         else:
             self._loop.call_soon(self._process_exited, returncode)
+
+    def _reap(self) -> int:
+        """Take the status of the child, which has ended."""
+        pid = self._proc.pid
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is not None:
+            os.close(pidfd)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            # Somebody else has waited for it. Perhaps the Popen object did: it knows.
+            if self._proc.returncode is not None:
+                return self._proc.returncode  # type: ignore[no-any-return]
+            if pidfd is None:
+                text = "Unknown child process pid %d, will report returncode 255"
+            else:
+                text = "child process pid %d exit status already read:  will report returncode 255"
+            logger.warning(text, pid)
+            return 255
+        returncode = os.waitstatus_to_exitcode(status)
+        if pidfd is None and self._loop.get_debug():
+            logger.debug("process %s exited with returncode %s", pid, returncode)
+        return returncode
 
     def _process_exited(self, returncode: int) -> None:
         assert self._returncode is None, self._returncode

@@ -97,8 +97,11 @@ def _with_borrowed(cls: type) -> type:
     return cls
 
 
-# How many arguments asyncio's `_accept_connection()` takes: since 3.15 a context too.
-_ACCEPT_ARGUMENTS = 8 if sys.version_info >= (3, 15) else 7
+# Whether a connection may have one context for all.
+_CONNECTIONS_HAVE_CONTEXTS = sys.version_info >= (3, 15)
+
+# How many arguments asyncio's `_accept_connection()` takes.
+_ACCEPT_ARGUMENTS = 8 if _CONNECTIONS_HAVE_CONTEXTS else 7
 
 
 class _SelectorView:
@@ -169,8 +172,9 @@ class BaseSelectorEventLoop(BaseEventLoop):
         context: Any = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
+        more = (context,) if _CONNECTIONS_HAVE_CONTEXTS else ()
         return _batonloop._SelectorSocketTransport(
-            self, sock, protocol, waiter, extra, server, context
+            self, sock, protocol, waiter, extra, server, *more
         )
 
     def _make_ssl_transport(
@@ -199,9 +203,8 @@ class BaseSelectorEventLoop(BaseEventLoop):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        _batonloop._SelectorSocketTransport(
-            self, rawsock, ssl_protocol, None, extra, server, context
-        )
+        more = (context,) if _CONNECTIONS_HAVE_CONTEXTS else ()
+        _batonloop._SelectorSocketTransport(self, rawsock, ssl_protocol, None, extra, server, *more)
         return ssl_protocol._app_transport  # type: ignore[no-any-return]
 
     async def start_tls(

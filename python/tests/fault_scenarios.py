@@ -289,6 +289,8 @@ async def send(stage: Stage) -> None:
     async with connected(stage) as (protocol, right):
         stage.fault()
         protocol.transport.write(b"hello")
+        if protocol.transport.get_write_buffer_size():
+            stage.say("waiting")
         stage.say("closing" if protocol.transport.is_closing() else "open")
         if not protocol.transport.is_closing():
             stage.say("arrived", (await read_all(stage, right, 5)).decode())
@@ -299,6 +301,8 @@ async def send_lines(stage: Stage) -> None:
     async with connected(stage) as (protocol, right):
         stage.fault()
         protocol.transport.writelines([b"he", b"", b"llo"])
+        if protocol.transport.get_write_buffer_size():
+            stage.say("waiting")
         stage.say("closing" if protocol.transport.is_closing() else "open")
         if not protocol.transport.is_closing():
             stage.say("arrived", (await read_all(stage, right, 5)).decode())

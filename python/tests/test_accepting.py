@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -105,6 +106,50 @@ def test_a_guest_that_is_gone_before_it_is_accepted(world: World, loop: Any) -> 
         # Who it was is known from the accept, though the socket no longer tells.
         assert guests[0].transport.get_extra_info("peername") == address
         assert guests[1].transport.get_extra_info("peername") is not None
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_the_guests_of_who_has_the_number_now_are_not_accepted(
+    world: World, loop: Any, is_watched: bool
+) -> None:
+    # A listening socket is closed by its owner in the very turn in which it has a guest.
+    guests = Guests()
+    reports = gather_reports(loop)
+    listener = socket.create_server(("127.0.0.1", 0))
+    loop.run_until_complete(loop.create_server(guests, sock=listener))
+    number = listener.fileno()
+    heard: list[str] = []
+    others: list[socket.socket] = []
+
+    def change_hands(fd: int) -> None:
+        loop.remove_reader(fd)
+        listener.close()
+        other = socket.create_server(("127.0.0.1", 0))
+        assert other.fileno() == number
+        other.setblocking(False)
+        others.extend((other, socket.create_connection(other.getsockname())))
+        if is_watched:
+            loop.add_reader(number, heard.append, "heard")
+
+    first, second = socket.socketpair()
+    loop.add_reader(first, change_hands, first.fileno())
+    world.turn(loop)
+    second.send(b"before the guest comes")
+    with socket.create_connection(listener.getsockname()):
+        world.turn(loop)
+        accepted, _ = others[0].accept()
+    world.turn(loop, 2)
+    assert len(guests) == 0
+    # Who is displaced is not asked again; else the closed socket is asked, which is an error.
+    if is_watched:
+        assert reports == []
+    else:
+        (report,) = reports
+        assert "_accept_connection(" in report["message"]
+        assert report["exception"].errno == errno.EBADF
+    loop.remove_reader(number)
+    for sock in (first, second, accepted, *others):
+        sock.close()
 
 
 # --- Factories that fail ------------------------------------------------------

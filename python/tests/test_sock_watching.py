@@ -192,3 +192,64 @@ def test_a_storm_of_numbers_used_again(world: World, loop: Any) -> None:
         await asyncio.gather(*map(one, range(30)))
 
     run(loop, main(), 20)
+
+
+# --- Who is displaced --------------------------------------------------------------------
+
+
+def change_file(loop: Any, fd: int) -> tuple[Any, Any]:
+    """Close what has this number behind the loop's back, and give the number to another."""
+    os.close(fd)
+    one, other = pair()
+    assert one.fileno() == fd
+    return one, other
+
+
+def test_a_reader_that_is_displaced_by_a_new_file_does_not_run(world: World, loop: Any) -> None:
+    # Its descriptor was roused in the very turn in which it is closed and the number another's.
+    heard: list[str] = []
+    trigger, pull = pair()
+    old, sender = pair()
+    fd = old.detach()
+    made: list[Any] = []
+
+    def displace() -> None:
+        loop.remove_reader(trigger)
+        made.extend(change_file(loop, fd))
+        loop.add_reader(fd, heard.append, "new")
+
+    loop.add_reader(fd, heard.append, "old")
+    loop.add_reader(trigger, displace)
+    world.turn(loop)
+    pull.send(b"1")
+    sender.send(b"1")
+    world.turn(loop, 2)
+    assert made
+    assert heard == []
+    loop.remove_reader(fd)
+    for sock in (trigger, pull, sender, *made):
+        sock.close()
+
+
+def test_a_displaced_reader_that_watches_as_it_dies(world: World, loop: Any) -> None:
+    heard: list[str] = []
+
+    class Phoenix:
+        def __call__(self) -> None:
+            heard.append("old")
+
+        def __del__(self) -> None:
+            loop.add_reader(fd, heard.append, "nested")
+
+    old, sender = pair()
+    fd = old.detach()
+    loop.add_reader(fd, Phoenix())
+    one, other = change_file(loop, fd)
+    loop.add_reader(fd, heard.append, "new")
+    other.send(b"1")
+    world.turn(loop)
+    # The last to watch is the one; asyncio has forgotten that the kernel knows of neither.
+    assert heard == (["nested"] if world.is_ours else [])
+    assert loop.remove_reader(fd)
+    for sock in (sender, one, other):
+        sock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from io_tools import has_native_sock_methods
 from net_tools import BufferedRecorder, Guests, Recorder, call_on, joined, serving, wired
 from task_tools import gather_reports
 
@@ -130,6 +132,141 @@ def test_a_socket_that_its_owner_closed_below_the_transport(
     assert reports == []
     assert theirs.recv(1) == b""
     theirs.close()
+
+
+def test_who_has_the_number_now_keeps_the_watch(world: World, loop: Any, kind: str) -> None:
+    # The transport is closing and still has something to write, so others may watch the number.
+    protocol = Recorder()
+    ours, theirs = joined(kind)
+    coro = loop.create_connection(lambda: protocol, sock=ours)
+    transport, _ = loop.run_until_complete(coro)
+    number = ours.fileno()
+    transport.write(b"x" * 10_000_000)
+    transport.close()
+    ours.close()
+    one, other = socket.socketpair()
+    assert number in (one.fileno(), other.fileno())
+    written: list[str] = []
+    loop.add_writer(number, written.append, "written")
+    transport.abort()
+    world.turn(loop, 2)
+    assert protocol.lost == [None]
+    # asyncio goes by the number, and never tells who has it now; see DESIGN.md.
+    assert bool(written) is world.is_ours
+    assert loop.remove_writer(number) is world.is_ours
+    for sock in (theirs, one, other):
+        sock.close()
+
+
+def test_what_cannot_wait_is_not_kept(world: World, loop: Any, kind: str) -> None:
+    ours, theirs = joined(kind)
+    coro = loop.create_connection(Recorder, sock=ours)
+    transport = loop.run_until_complete(coro)[0]
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 100_000)
+    loop.close()
+    for data in (b"more", bytearray(b"more")):
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.write(data)
+        assert transport.get_write_buffer_size() == 0
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        del transport
+        gc.collect()
+    ours.close()
+    theirs.close()
+
+
+class Spoiler:
+    """Lets no socket be made of a descriptor for now; the last one's number is kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # "before" the socket has the descriptor, "after" that, or not at all.
+        self.when = ""
+        self.number = -1
+        genuine = socket.socket.__init__
+
+        def init(sock: Any, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None):
+            if fileno is not None and self.when == "before":
+                self.number = fileno
+                raise PermissionError(self.when)
+            genuine(sock, family, type, proto, fileno)
+            if fileno is not None and self.when == "after":
+                self.number = fileno
+                raise PermissionError(self.when)
+
+        monkeypatch.setattr(socket.socket, "__init__", init)
+
+    def is_open(self) -> bool:
+        try:
+            os.fstat(self.number)
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
+    return Spoiler(monkeypatch)
+
+
+# A socket that dies says so.
+dying_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@dying_sockets
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_accepted_socket_that_cannot_be_made_is_closed_once(
+    ours: World, spoiler: Spoiler, when: str
+) -> None:
+    # asyncio leaves the descriptor open if no socket has it, and so its method does on our loop.
+    is_left = when == "before" and not has_native_sock_methods(ours)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            with socket.create_connection(listener.getsockname()) as client:
+                spoiler.when = when
+                with pytest.raises(PermissionError) as raised:
+                    await loop.sock_accept(listener)
+                # The socket lives in the traceback: as long as it does, the number is its own.
+                assert spoiler.is_open() is (when == "after" or is_left)
+                raised.value.__traceback__ = None
+                del raised
+                gc.collect()
+                if is_left:
+                    os.close(spoiler.number)
+                assert not spoiler.is_open()
+                assert client.recv(1) == b""
+
+    ours.run(main())
+
+
+@dying_sockets
+def test_a_connection_whose_socket_cannot_be_made_goes_on(ours: World, spoiler: Spoiler) -> None:
+    # asyncio makes it when it accepts the connection.
+    loop = ours.new_event_loop()
+    guests = Guests()
+    with serving(ours, loop, guests) as server, call_on(server) as client:
+        ours.run_until(loop, lambda: guests.are_here(1))
+        transport = guests[0].transport
+        for when in ("before", "after"):
+            spoiler.when = when
+            with pytest.raises(PermissionError):
+                transport.get_extra_info("socket")
+            gc.collect()
+            assert spoiler.is_open()
+            client.sendall(b"before")
+            ours.run_until(loop, lambda: guests[0].received.endswith(b"before"))
+            guests[0].received.clear()
+        assert transport.get_extra_info("socket").fileno() == spoiler.number
+        transport.write(b"after")
+        assert client.recv(5) == b"after"
+        client.close()
+        ours.run_until(loop, guests.are_gone)
+        assert not spoiler.is_open()
+    loop.close()
 
 
 def test_a_write_for_a_socket_that_its_owner_closed_does_not_reach_another(

@@ -9,6 +9,7 @@
 
 mod names;
 mod exceptions;
+mod interrupted;
 mod host;
 mod running;
 mod events;

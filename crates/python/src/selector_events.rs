@@ -18,13 +18,38 @@ use std::io::{self, ErrorKind};
 
 use batonloop_core::Interest;
 pub(crate) use batonloop_core::Side;
-use pyo3::types::PyAny;
-use pyo3::{Bound, PyResult, Python};
+use batonloop_cpython::kind::{self, Handle};
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::exceptions;
 use crate::host::{Entry, EventLoop};
 
-/// Watches a descriptor, and gives back the entry that is displaced.
+/// Who watched a descriptor before: the two of a file that is gone, or one of the same side.
+#[must_use = "they are to be cancelled, when nothing else is left to be done"]
+pub(crate) struct Displaced([Option<Entry>; 2]);
+
+impl Displaced {
+    /// Lets them go. A handle is cancelled, for it may be about to run.
+    #[inline]
+    pub(crate) fn cancel(self, py: Python<'_>) -> PyResult<()> {
+        for entry in self.0.into_iter().flatten() {
+            cancel(py, entry)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets an entry go. A handle is cancelled, for it may be about to run.
+pub(crate) fn cancel(py: Python<'_>, entry: Entry) -> PyResult<()> {
+    let object = entry.object.into_bound(py);
+    if kind::cast::<Handle>(&object).is_some() {
+        object.call_method0(intern!(py, "cancel"))?;
+    }
+    Ok(())
+}
+
+/// Watches a descriptor, and gives back who is displaced.
 ///
 /// RuntimeError if the loop is closed; OSError for what cannot be watched.
 pub(crate) fn watch(
@@ -33,7 +58,7 @@ pub(crate) fn watch(
     fd: i32,
     side: Side,
     entry: Entry,
-) -> PyResult<Option<Entry>> {
+) -> PyResult<Displaced> {
     let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
     let wanted = before.and(side);
     let was_once = set_once(py, host, fd, false);
@@ -46,23 +71,28 @@ pub(crate) fn watch(
         })
     });
     match told {
-        None => return Err(exceptions::loop_is_closed()),
-        Some(Ok(())) => {}
-        Some(Err(error)) => {
-            if before.is_none() || !watch_anew(py, host, fd, side, &error) {
-                return Err(exceptions::os_error(&error, py));
-            }
+        None => Err(refused(py, entry, exceptions::loop_is_closed())),
+        Some(Ok(())) => Ok(enter(py, host, fd, side, entry)),
+        Some(Err(error)) if before.is_none() => {
+            Err(refused(py, entry, exceptions::os_error(&error, py)))
         }
+        Some(Err(error)) => watch_anew(py, host, fd, side, entry, &error),
     }
-    Ok(enter(py, host, fd, side, entry))
 }
 
-fn enter(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, entry: Entry) -> Option<Entry> {
-    host.agenda.with(py, |agenda| agenda.watched.set(fd, side, entry))
+fn enter(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, entry: Entry) -> Displaced {
+    Displaced([host.agenda.with(py, |agenda| agenda.watched.set(fd, side, entry)), None])
+}
+
+/// Drops what cannot be watched: the table and the kernel are as they were.
+#[cold]
+fn refused(py: Python<'_>, entry: Entry, error: PyErr) -> PyErr {
+    entry.object.drop_ref(py);
+    error
 }
 
 /// Watches a descriptor until it is roused, which [`unwatch_roused`] or [`watch_on`] must follow,
-/// and gives back the entry that is displaced.
+/// and gives back who is displaced.
 ///
 /// RuntimeError if the loop is closed; OSError for what cannot be watched.
 pub(crate) fn watch_once(
@@ -71,7 +101,7 @@ pub(crate) fn watch_once(
     fd: i32,
     side: Side,
     entry: Entry,
-) -> PyResult<Option<Entry>> {
+) -> PyResult<Displaced> {
     let before = host.agenda.with(py, |agenda| agenda.watched.interest(fd));
     if !before.is_none() || !has_place(fd) {
         return watch(py, host, fd, side, entry);
@@ -82,11 +112,11 @@ pub(crate) fn watch_once(
         Some(selector.watch_once(fd, Interest::NONE.and(side), was_once))
     });
     match told {
-        None => Err(exceptions::loop_is_closed()),
+        None => Err(refused(py, entry, exceptions::loop_is_closed())),
         Some(Ok(())) => Ok(enter(py, host, fd, side, entry)),
         Some(Err(error)) => {
             set_once(py, host, fd, false);
-            Err(exceptions::os_error(&error, py))
+            Err(refused(py, entry, exceptions::os_error(&error, py)))
         }
     }
 }
@@ -149,19 +179,35 @@ fn is_once(py: Python<'_>, host: &EventLoop, fd: i32) -> bool {
 
 /// The descriptor was closed behind our back: nobody will hear of it again. But its number may
 /// have been given to another file since, which is watched from now on.
+///
+/// Those who are displaced are let go of last: that may run anything, which finds the new one
+/// watched already and may take its place.
 #[cold]
-fn watch_anew(py: Python<'_>, host: &EventLoop, fd: i32, side: Side, error: &io::Error) -> bool {
+fn watch_anew(
+    py: Python<'_>,
+    host: &EventLoop,
+    fd: i32,
+    side: Side,
+    entry: Entry,
+    error: &io::Error,
+) -> PyResult<Displaced> {
     let displaced = host
         .agenda
         .with(py, |agenda| [agenda.watched.take_reader(fd), agenda.watched.take_writer(fd)]);
-    for entry in displaced.into_iter().flatten() {
-        entry.object.drop_ref(py);
-    }
+    let displaced = Displaced(displaced);
     let anew = Interest::NONE.and(side);
-    error.kind() == ErrorKind::NotFound
+    let is_watched = error.kind() == ErrorKind::NotFound
         && host.poller.with(py, |poller| {
             poller.as_ref().is_some_and(|poller| poller.selector.register(fd, anew).is_ok())
-        })
+        });
+    if !is_watched {
+        displaced.cancel(py)?;
+        return Err(refused(py, entry, exceptions::os_error(error, py)));
+    }
+    // Nobody is left to be displaced.
+    let Displaced(nobody) = enter(py, host, fd, side, entry);
+    debug_assert!(nobody.iter().all(Option::is_none));
+    Ok(displaced)
 }
 
 /// Whether a descriptor is watched for just this object.
@@ -175,6 +221,18 @@ pub(crate) fn is_watched_for(
     host.agenda.with(object.py(), |agenda| {
         agenda.watched.handle(fd, side).is_some_and(|entry| entry.object.is(object))
     })
+}
+
+/// Watches a descriptor no longer for this object, if it does still: the number may be another
+/// file's by now, which others watch.
+#[inline]
+pub(crate) fn unwatch_for(host: &EventLoop, fd: i32, side: Side, object: &Bound<'_, PyAny>) {
+    let py = object.py();
+    if is_watched_for(host, fd, side, object)
+        && let Some(entry) = unwatch(py, host, fd, side)
+    {
+        entry.object.drop_ref(py);
+    }
 }
 
 /// Watches a descriptor no longer, and gives back the entry that watched.

@@ -45,7 +45,7 @@ pub(crate) mod read_pipe;
 pub(crate) mod write_pipe;
 pub(crate) mod accept;
 
-pub(crate) use extra::spelled;
+pub(crate) use extra::{hand_over, spelled};
 pub(crate) use flow::at_most;
 pub(crate) use read::{LARGEST_COPY, with_hot};
 
@@ -203,9 +203,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         if self.fields.has(CLOSING | PAUSED) {
             return Ok(());
         }
-        self.watch(&event_loop, Side::Reader, self.manner.read)?;
-        self.fields.add(READING);
-        Ok(())
+        self.watch(&event_loop, Side::Reader)
     }
 
     /// Watches the writer from now on.
@@ -214,26 +212,22 @@ impl<'a, 'py> Transport<'a, 'py> {
             return Ok(());
         };
         self.keep_context(&self.fields.write_context)?;
-        self.watch(&event_loop, Side::Writer, self.manner.write)?;
-        self.fields.add(WRITING);
-        Ok(())
+        self.watch(&event_loop, Side::Writer)
     }
 
-    fn watch(
-        self,
-        event_loop: &Bound<'py, PyAny>,
-        side: Side,
-        verb: &'static Verb,
-    ) -> PyResult<()> {
+    fn watch(self, event_loop: &Bound<'py, PyAny>, side: Side) -> PyResult<()> {
         let Some(host) = EventLoop::of(event_loop) else {
             return Ok(());
         };
+        let (verb, flag) = match side {
+            Side::Reader => (self.manner.read, READING),
+            Side::Writer => (self.manner.write, WRITING),
+        };
         let entry = Entry { object: self.object.clone().unbind(), verb };
         let fd = self.fields.descriptor();
-        if let Some(displaced) = selector_events::watch(self.py(), host, fd, side, entry)? {
-            displaced.object.drop_ref(self.py());
-        }
-        Ok(())
+        let displaced = selector_events::watch(self.py(), host, fd, side, entry)?;
+        self.fields.add(flag);
+        displaced.cancel(self.py())
     }
 
     fn stop_reading(self) {
@@ -254,13 +248,9 @@ impl<'a, 'py> Transport<'a, 'py> {
         let Some(event_loop) = self.event_loop() else {
             return;
         };
-        let Some(host) = EventLoop::of(&event_loop) else {
-            return;
-        };
-        if let Some(entry) =
-            selector_events::unwatch(self.py(), host, self.fields.descriptor(), side)
-        {
-            entry.object.drop_ref(self.py());
+        if let Some(host) = EventLoop::of(&event_loop) {
+            // What was watched is the number, whatever has become of the file.
+            selector_events::unwatch_for(host, self.fields.descriptor(), side, self.object);
         }
     }
 
@@ -392,14 +382,11 @@ impl<'a, 'py> Transport<'a, 'py> {
         }
         self.remember_local_name();
         owners::forget(fields);
-        let fd = fields.descriptor();
         fields.set_closed();
+        drop(fields.take_owned());
         let closed = match fields.take_file(py) {
             Some(file) => file.call_method0(intern!(py, "close")).map(drop),
-            None => {
-                batonloop_sys::socket::close(fd);
-                Ok(())
-            }
+            None => Ok(()),
         };
         self.forget_backlog();
         fields.protocol.clear(py);

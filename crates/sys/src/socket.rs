@@ -2,14 +2,15 @@
 //!
 //! A socket is named by the number of its descriptor, for whoever holds it may be a Python object
 //! whose program closes it at any time; the call then answers `EBADF`. Who owns a descriptor, and
-//! that its number is not somebody else's by now, is for the host to know.
+//! that its number is not somebody else's by now, is for the host to know. A connection that is
+//! accepted is nobody's yet, and comes as what closes it.
 //!
 //! Every call is made once: it is for the caller to try again after `EINTR` or `EAGAIN`.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -197,11 +198,11 @@ pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
 ///
 /// `EAGAIN` if none waits, `ECONNABORTED` if it has gone meanwhile, `EMFILE`, `ENFILE`, `ENOBUFS`,
 /// `ENOMEM` if there is no room for it.
-pub fn accept(fd: RawFd) -> io::Result<(RawFd, Name)> {
+pub fn accept(fd: RawFd) -> io::Result<(OwnedFd, Name)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (accepted, address) = net::acceptfrom_with(borrow(fd)?, flags)?;
     let name = address.as_ref().map_or(Name::Unknown, Name::of);
-    Ok((accepted.into_raw_fd(), name))
+    Ok((accepted, name))
 }
 
 /// What a socket's last call in the background failed with, once: 0 for nothing.
@@ -230,16 +231,6 @@ pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
 /// `ENOTSOCK`, `EBADF`.
 pub fn local_name(fd: RawFd) -> io::Result<Name> {
     Ok(Name::of(&net::getsockname(borrow(fd)?)?))
-}
-
-/// Closes a descriptor that nobody else knows.
-pub fn close(fd: RawFd) {
-    use std::os::fd::FromRawFd;
-
-    if fd >= 0 {
-        // SAFETY: the number is not -1, and the caller gives the descriptor away.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    }
 }
 
 /// Lends a descriptor to one system call.

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Python, ffi};
@@ -57,6 +58,9 @@ pub struct TransportFields {
     descriptor: Cell<c_int>,
     /// Whether there is a descriptor that is not closed yet.
     is_open: Cell<bool>,
+    /// Whether the descriptor is closed by whoever takes it from here. Invariant: if true, it is
+    /// open, and nobody else closes it.
+    is_owned: Cell<bool>,
     /// Whether the descriptor of what is in `file` can be read there. Invariant: if true, that
     /// passed `socket::is_readable`.
     reads_file: Cell<bool>,
@@ -98,11 +102,31 @@ impl TransportFields {
         self.is_open.get()
     }
 
-    /// Takes a descriptor in use.
+    /// Takes a descriptor in use that is a Python object's, which [`set_file`](Self::set_file) is
+    /// to name.
     #[inline]
     pub fn open(&self, fd: c_int) {
         self.descriptor.set(fd);
         self.is_open.set(true);
+    }
+
+    /// Takes a descriptor in use that is nobody else's.
+    #[inline]
+    pub fn own(&self, fd: OwnedFd) {
+        drop(self.take_owned());
+        self.open(fd.into_raw_fd());
+        self.is_owned.set(true);
+    }
+
+    /// Gives away the descriptor, if it is owned here. Its number serves on.
+    #[must_use = "dropping it closes the descriptor"]
+    pub fn take_owned(&self) -> Option<OwnedFd> {
+        if !self.is_owned.replace(false) {
+            return None;
+        }
+        // SAFETY: by the invariant the descriptor is open and nobody else closes it, and from now
+        // on it is not owned here.
+        Some(unsafe { OwnedFd::from_raw_fd(self.descriptor.get()) })
     }
 
     /// Takes note that the descriptor is closed.

@@ -23,16 +23,17 @@ use batonloop_cpython::method::{Args, Iteration};
 use batonloop_cpython::socket::{self, Socket};
 use batonloop_cpython::{Outcome, context, coroutine};
 use batonloop_sys::socket::{INET, INET6};
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use super::{PyLoop, watch};
+use super::PyLoop;
 use crate::coroutines;
 use crate::events::{self, Callback};
 use crate::exceptions;
 use crate::futures;
 use crate::host::{Entry, EventLoop, Verb};
+use crate::interrupted::unless_python_waits;
 use crate::names::{self, none};
 use crate::selector_events::{self, Side};
 
@@ -276,15 +277,7 @@ fn tried<'py>(
     py: Python<'py>,
     attempted: PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match attempted {
-        Err(error)
-            if error.is_instance_of::<PyBlockingIOError>(py)
-                || error.is_instance_of::<PyInterruptedError>(py) =>
-        {
-            Ok(None)
-        }
-        attempted => attempted,
-    }
+    unless_python_waits(py, attempted).map(Option::flatten)
 }
 
 /// Lets the loop watch the descriptor, and yields the future that will be settled.
@@ -312,7 +305,7 @@ fn wait<'py>(
     fields.fd.set(fd);
     fields.is_watching.set(true);
     fields.future.set(future.as_any().clone());
-    watch::cancel(py, displaced)?;
+    displaced.cancel(py)?;
     match futures::iterate(&future)? {
         Iteration::Yield(awaited) => Ok(Step::Wait(awaited, WAITING)),
         _ => Ok(Step::Done(none(py))),
@@ -362,12 +355,9 @@ fn stop_watching(call: &PyCall<'_>) {
     let Some(event_loop) = fields.event_loop.get(py) else {
         return;
     };
-    if let Some(host) = EventLoop::of(&event_loop)
-        && is_watched(call, host)
-        && let Some(entry) =
-            selector_events::unwatch(py, host, fields.fd.get(), Operation::of(call).side())
-    {
-        entry.object.drop_ref(py);
+    if let Some(host) = EventLoop::of(&event_loop) {
+        let (fd, side) = (fields.fd.get(), Operation::of(call).side());
+        selector_events::unwatch_for(host, fd, side, call.as_any());
     }
 }
 

@@ -2,10 +2,9 @@
 //!
 //! The arguments are checked in asyncio's order, so that the same one of several mistakes is told.
 
-use batonloop_cpython::kind::{self, Handle};
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::types::{PyAny, PyAnyMethods, PyInt, PyTuple};
-use pyo3::{Bound, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, intern};
 
 use super::PyLoop;
 use super::schedule::source_traceback;
@@ -39,8 +38,7 @@ pub(super) fn add<'py>(
     let fd = checked(fd)?;
     let handle = handle.into_any();
     let entry = Entry { object: handle.clone().unbind(), verb: &events::RUN };
-    let displaced = selector_events::watch(py, host, fd, side, entry)?;
-    cancel(py, displaced)?;
+    selector_events::watch(py, host, fd, side, entry)?.cancel(py)?;
     Ok(handle)
 }
 
@@ -57,24 +55,11 @@ pub(super) fn remove(this: &PyLoop<'_>, file: &Bound<'_, PyAny>, side: Side) -> 
         Err(error) if error.is_instance_of::<PyOverflowError>(py) => return Ok(false),
         fd => fd?,
     };
-    let displaced = selector_events::unwatch(py, host, fd, side);
-    if displaced.is_none() {
+    let Some(entry) = selector_events::unwatch(py, host, fd, side) else {
         return Ok(false);
-    }
-    cancel(py, displaced)?;
-    Ok(true)
-}
-
-/// Cancels a handle that was displaced.
-pub(super) fn cancel(py: Python<'_>, displaced: Option<Entry>) -> PyResult<()> {
-    let Some(entry) = displaced else {
-        return Ok(());
     };
-    let object = entry.object.into_bound(py);
-    if kind::cast::<Handle>(&object).is_some() {
-        object.call_method0(intern!(py, "cancel"))?;
-    }
-    Ok(())
+    selector_events::cancel(py, entry)?;
+    Ok(true)
 }
 
 /// The number of a file: an int, or what its `fileno()` says.

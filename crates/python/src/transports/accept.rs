@@ -11,18 +11,23 @@
 //! connected; here a verb stands in the task's place in the queue. On a loop that wants to see
 //! every step, for TLS, and for sockets of unusual families, asyncio's own code runs instead.
 
+use std::os::fd::OwnedFd;
+
 use batonloop_cpython::cell::GilSlot;
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::{Outcome, context};
 use batonloop_sys::socket::{self, Name};
+use pyo3::exceptions::{PyConnectionAbortedError, PyOSError};
 use pyo3::types::{PyAny, PyAnyMethods, PyTuple};
 use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python, intern, pyclass, pymethods};
 
+use super::extra::descriptor_of;
 use super::{
     HAS_OWN_CONTEXT, MADE, Transport, check_loop, describe, never_cancelled, report_callback,
 };
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
+use crate::interrupted::unless_it_waits;
 use crate::selector_events::{self, Side};
 
 /// In one turn asyncio accepts as many connections as the backlog says, and since 3.14 one more.
@@ -66,7 +71,9 @@ pub(crate) struct Listener {
     is_tcp: bool,
     /// Whether every connection has one context for all.
     has_own_context: bool,
-    fd: i32,
+    /// The number under which it is watched. The socket may be closed by now, and the number
+    /// another file's: whoever accepts asks the socket.
+    watched: i32,
 }
 
 #[pymethods]
@@ -98,7 +105,7 @@ impl Listener {
             most: usize::try_from(backlog).unwrap_or(0).max(1) + MORE_THAN_BACKLOG,
             is_tcp,
             has_own_context: !own_context.is_none(),
-            fd,
+            watched: fd,
         };
         listener.event_loop.slot(py).set(event_loop.clone());
         listener.protocol_factory.slot(py).set(factory);
@@ -111,10 +118,7 @@ impl Listener {
         }
         let object = Bound::new(py, listener)?.into_any().unbind();
         let entry = Entry { object, verb: &ACCEPT };
-        if let Some(displaced) = selector_events::watch(py, host, fd, Side::Reader, entry)? {
-            displaced.object.drop_ref(py);
-        }
-        Ok(())
+        selector_events::watch(py, host, fd, Side::Reader, entry)?.cancel(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -166,8 +170,7 @@ fn run_accept(object: &Bound<'_, PyAny>, host: &EventLoop) -> Outcome {
         return Ok(());
     };
     // The listener may have left the table after the event was heard.
-    let is_watched = host.agenda.with(py, |agenda| agenda.watched.interest(listener.fd).readable);
-    if !is_watched {
+    if !selector_events::is_watched_for(host, listener.watched, Side::Reader, object) {
         return Ok(());
     }
     let accepted = context::enter(&context, |_| Ok(accept_all(this, &event_loop)?));
@@ -191,19 +194,20 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
         let accept = event_loop.getattr(intern!(py, "_accept_as_asyncio"))?;
         return accept.call1((arguments,)).map(drop);
     };
+    let sock = arguments.get_item(1)?;
     for _ in 0..listener.most {
-        match socket::accept(listener.fd) {
-            Ok((fd, name)) => take(this, host, event_loop, fd, name)?,
-            Err(error) => match error.raw_os_error() {
-                // It went away before it was accepted.
-                Some(socket::ECONNABORTED) => {}
-                Some(socket::EAGAIN | socket::EINTR) => return Ok(()),
-                _ => {
-                    let error = exceptions::os_error(&error, py).into_value(py);
-                    let failed = event_loop.getattr(intern!(py, "_accept_failed"))?;
-                    return failed.call1((error, arguments)).map(drop);
-                }
-            },
+        let accepted = unless_it_waits(py, || socket::accept(descriptor_of(&sock).unwrap_or(-1)));
+        match accepted {
+            Ok(Some((fd, name))) => take(this, host, event_loop, fd, name)?,
+            Ok(None) => return Ok(()),
+            // It went away before it was accepted.
+            // (On 3.11 only the exception itself knows of which class it is.)
+            Err(error) if error.value(py).is_instance_of::<PyConnectionAbortedError>() => {}
+            Err(error) if error.is_instance_of::<PyOSError>(py) => {
+                let failed = event_loop.getattr(intern!(py, "_accept_failed"))?;
+                return failed.call1((error.into_value(py), arguments)).map(drop);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -214,19 +218,13 @@ fn take<'py>(
     this: &Bound<'py, Listener>,
     host: &EventLoop,
     event_loop: &Bound<'py, PyAny>,
-    fd: i32,
+    fd: OwnedFd,
     name: Name,
 ) -> PyResult<()> {
     let py = this.py();
-    let transport = match kind::allocate::<SocketTransport>(py) {
-        Ok(transport) => transport,
-        Err(error) => {
-            socket::close(fd);
-            return Err(error);
-        }
-    };
+    let transport = kind::allocate::<SocketTransport>(py)?;
     let fields = transport.fields();
-    fields.open(fd);
+    fields.own(fd);
     fields.add(MADE);
     fields.peer.set(name.pack());
     fields.event_loop.fill(event_loop.clone());

@@ -18,18 +18,18 @@ use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
 use batonloop_cpython::socket::cast_genuine;
 use batonloop_cpython::verify::class_name;
 use batonloop_sys::socket::{self, Name};
-use pyo3::exceptions::{
-    PyAttributeError, PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyAttributeError, PyOSError, PyTypeError, PyValueError};
 use pyo3::types::{
     PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyInt, PyString, PyStringMethods,
     PyTuple, PyTupleMethods, PyType,
 };
 use pyo3::{Bound, FromPyObject, IntoPyObject, PyErr, PyResult, Python, intern};
 
-use super::write::{LOST_WRITE, again, is_bytes_like, is_momentary};
-use super::{CLOSING, Transport, TransportKind, class, extra, life, read};
+use super::life::{self, Parameters};
+use super::write::{LOST_WRITE, is_bytes_like};
+use super::{CLOSING, Transport, TransportKind, class, extra, read};
 use crate::exceptions;
+use crate::interrupted::{unless_it_waits, unless_python_waits};
 use crate::names::{self, none};
 
 /// The socket is a plain one of IPv4.
@@ -72,28 +72,16 @@ enum Sent {
 }
 
 impl Sent {
-    fn of(result: io::Result<usize>, py: Python<'_>) -> Self {
-        match result {
-            Ok(_) => Self::Gone,
-            Err(error) if is_momentary(&error) => Self::NotNow,
-            Err(error) => Self::Refused(exceptions::os_error(&error, py)),
+    /// What came of sending it. What leaves the loop leaves it.
+    fn of<T>(sent: PyResult<Option<T>>, py: Python<'_>) -> PyResult<Self> {
+        match unless_python_waits(py, sent).map(Option::flatten) {
+            Ok(Some(_)) => Ok(Self::Gone),
+            Ok(None) => Ok(Self::NotNow),
+            Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(Self::Refused(error)),
+            Err(error) if exceptions::is_exit(&error, py) => Err(error),
+            Err(error) => Ok(Self::Impossible(error)),
         }
     }
-
-    /// What Python's socket raised. What leaves the loop leaves it.
-    fn raised(error: PyErr, py: Python<'_>) -> PyResult<Self> {
-        if is_momentary_in_python(&error, py) {
-            return Ok(Self::NotNow);
-        }
-        if error.is_instance_of::<PyOSError>(py) {
-            return Ok(Self::Refused(error));
-        }
-        if exceptions::is_exit(&error, py) { Err(error) } else { Ok(Self::Impossible(error)) }
-    }
-}
-
-fn is_momentary_in_python(error: &PyErr, py: Python<'_>) -> bool {
-    error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
 }
 
 impl<'py> Transport<'_, 'py> {
@@ -124,16 +112,14 @@ impl<'py> Transport<'_, 'py> {
     /// A datagram and who sent it, if there is one.
     fn receive_from_kernel(self) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         let py = self.py();
-        let fd = self.fields.open_descriptor(py);
-        let received = read::with_hot(py, |hot| {
-            let (count, name) = socket::recvfrom(fd, hot)?;
-            Ok::<_, io::Error>((PyBytes::new(py, &hot[..count]), name))
-        });
-        match received {
-            Ok((data, name)) => Ok(Some((data.into_any(), self.sender(name)?))),
-            Err(error) if is_momentary(&error) => Ok(None),
-            Err(error) => Err(exceptions::os_error(&error, py)),
-        }
+        let received = unless_it_waits(py, || {
+            let fd = self.fields.open_descriptor(py);
+            read::with_hot(py, |hot| {
+                let (count, name) = socket::recvfrom(fd, hot)?;
+                Ok((PyBytes::new(py, &hot[..count]), name))
+            })
+        })?;
+        received.map(|(data, name)| Ok((data.into_any(), self.sender(name)?))).transpose()
     }
 
     /// Who has sent a datagram, as Python spells it: mostly whoever has sent the last one.
@@ -156,11 +142,8 @@ impl<'py> Transport<'_, 'py> {
         let Some(sock) = self.fields.file(py) else {
             return Ok(None);
         };
-        match sock.call_method1(intern!(py, "recvfrom"), (read::MAX_SIZE,)) {
-            Ok(received) => received.extract().map(Some),
-            Err(error) if is_momentary_in_python(&error, py) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let received = sock.call_method1(intern!(py, "recvfrom"), (read::MAX_SIZE,));
+        unless_python_waits(py, received)?.map(|received| received.extract()).transpose()
     }
 
     fn tell_of_error(self, error: PyErr) -> PyResult<()> {
@@ -231,14 +214,14 @@ impl<'py> Transport<'_, 'py> {
         };
         let is_connected = match self.extra()?.get_item(intern!(py, "peername")) {
             Ok(peer) => peer.is_truthy()?,
-            Err(error) => return Sent::raised(error, py),
+            Err(error) => return Sent::of::<()>(Err(error), py),
         };
         if is_connected && self.fields.has(IS_V4 | IS_V6) {
             return self.offer_to_kernel(data, socket::send);
         }
         if !is_connected && let Some(numbers) = self.numbers(address) {
             if let Err(error) = call::audit(c"socket.sendto", &sock, address) {
-                return Sent::raised(error, py);
+                return Sent::of::<()>(Err(error), py);
             }
             return self.offer_to_kernel(data, |fd, bytes| socket::send_to(fd, bytes, numbers));
         }
@@ -247,10 +230,7 @@ impl<'py> Transport<'_, 'py> {
         } else {
             sock.call_method1(intern!(py, "sendto"), (data, address))
         };
-        match sent {
-            Ok(_) => Ok(Sent::Gone),
-            Err(error) => Sent::raised(error, py),
-        }
+        Sent::of(sent.map(Some), py)
     }
 
     fn offer_to_kernel(
@@ -259,15 +239,20 @@ impl<'py> Transport<'_, 'py> {
         send: impl Fn(i32, &[u8]) -> io::Result<usize>,
     ) -> PyResult<Sent> {
         let py = self.py();
-        let fd = self.fields.open_descriptor(py);
-        if let Ok(bytes) = data.cast_exact::<PyBytes>() {
-            return Ok(Sent::of(again(|| send(fd, bytes.as_bytes())), py));
-        }
-        let view = match View::read(data) {
-            Ok(view) => view,
-            Err(error) => return Ok(Sent::Impossible(error)),
+        let fd = || self.fields.open_descriptor(py);
+        let sent = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
+            unless_it_waits(py, || send(fd(), bytes.as_bytes()))
+        } else {
+            let view = match View::read(data) {
+                Ok(view) => view,
+                Err(error) => return Ok(Sent::Impossible(error)),
+            };
+            unless_it_waits(py, || {
+                let fd = fd();
+                view.show(|bytes| send(fd, bytes))
+            })
         };
-        Ok(Sent::of(view.show(|bytes| again(|| send(fd, bytes))), py))
+        Sent::of(sent, py)
     }
 
     /// An address that needs no looking up, of the socket's own family.
@@ -383,9 +368,12 @@ fn init<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
-    const NAMES: [&str; 6] = ["loop", "sock", "protocol", "address", "waiter", "extra"];
-    let [event_loop, sock, protocol, address, waiter, extra] =
-        life::arguments(NAMES, 3, args, kwargs)?;
+    const PARAMETERS: Parameters<6> = Parameters {
+        class: "_SelectorDatagramTransport",
+        names: ["loop", "sock", "protocol", "address", "waiter", "extra"],
+        required: 3,
+    };
+    let [event_loop, sock, protocol, address, waiter, extra] = PARAMETERS.parse(args, kwargs)?;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         return Ok(());
     };

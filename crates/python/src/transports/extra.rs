@@ -4,8 +4,12 @@
 //! spells them: they cost more than the rest of it, and most are never asked for. They are made
 //! when somebody does.
 
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+
+use batonloop_cpython::socket::cast_genuine;
 use batonloop_sys::socket::{self, Name};
-use pyo3::types::{PyAny, PyAnyMethods, PyDict};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use super::Transport;
@@ -93,23 +97,75 @@ impl<'py> Transport<'_, 'py> {
             Name::Unnamed | Name::Unknown => ("AF_UNIX", "AF_UNSPEC"),
         };
         let module = py.import(intern!(py, "socket"))?;
-        let arguments = (
+        let arguments = [
             module.getattr(family)?,
             module.getattr(intern!(py, "SOCK_STREAM"))?,
             module.getattr(protocol)?.call_method0("__int__")?,
-        );
+        ];
         let class = module.getattr(intern!(py, "socket"))?;
         if !self.fields.is_open() {
-            let socket = class.call1(arguments)?;
+            let socket = class.call1(PyTuple::new(py, arguments)?)?;
             socket.call_method0(intern!(py, "close"))?;
             return Ok(socket);
         }
-        let keywords = PyDict::new(py);
-        keywords.set_item("fileno", self.fields.descriptor())?;
-        let socket = class.call(arguments, Some(&keywords))?;
-        socket.call_method1(intern!(py, "setblocking"), (false,))?;
-        self.fields.set_file(socket.clone());
-        Ok(socket)
+        let Some(fd) = self.fields.take_owned() else {
+            return Err(PyRuntimeError::new_err("the socket of the transport is being made"));
+        };
+        let (owner, made) = hand_over(&class, arguments, fd);
+        match owner {
+            // It was closed meanwhile, and what it had is closed with what drops here.
+            _ if !self.fields.is_open() => {}
+            Owner::Nobody(fd) => self.fields.own(fd),
+            Owner::Socket(socket) => self.fields.set_file(socket),
+        }
+        made
+    }
+}
+
+/// Who closes a descriptor that was to be a Python socket's.
+pub(crate) enum Owner<'py> {
+    /// Whoever has this.
+    Nobody(OwnedFd),
+    /// The socket.
+    Socket(Bound<'py, PyAny>),
+}
+
+/// Makes a Python socket of a descriptor, one that does not block, and tells who owns it by then.
+///
+/// Whatever happens meanwhile (an audit hook raises, a signal's handler does, the memory is short),
+/// the descriptor has one owner: it is the socket's if and only if the socket says so.
+pub(crate) fn hand_over<'py>(
+    class: &Bound<'py, PyAny>,
+    arguments: [Bound<'py, PyAny>; 3],
+    fd: OwnedFd,
+) -> (Owner<'py>, PyResult<Bound<'py, PyAny>>) {
+    let py = class.py();
+    let [family, kind, protocol] = arguments;
+    let arguments = (family, kind, protocol, fd.as_raw_fd());
+    // What a call of the class does, in its two halves: between them the object is known that may
+    // have the descriptor when the second one fails.
+    let socket = match class.call_method1(intern!(py, "__new__"), (class,)) {
+        Ok(socket) => socket,
+        Err(error) => return (Owner::Nobody(fd), Err(error)),
+    };
+    let made = socket
+        .call_method1(intern!(py, "__init__"), arguments)
+        .and_then(|_| socket.call_method1(intern!(py, "setblocking"), (false,)))
+        .map(|_| socket.clone());
+    if descriptor_of(&socket).is_ok_and(|number| number == fd.as_raw_fd()) {
+        // It is closed by the socket: when that dies, at the latest.
+        let _ = fd.into_raw_fd();
+        return (Owner::Socket(socket), made);
+    }
+    (Owner::Nobody(fd), made)
+}
+
+/// The descriptor of a Python socket: -1 if it is closed.
+#[inline]
+pub(crate) fn descriptor_of(sock: &Bound<'_, PyAny>) -> PyResult<i32> {
+    match cast_genuine(sock) {
+        Some(sock) => Ok(sock.descriptor()),
+        None => sock.call_method0(intern!(sock.py(), "fileno"))?.extract(),
     }
 }
 

@@ -12,22 +12,25 @@ use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, intern};
 
-use super::{CLOSING, Transport, TransportKind, check_loop, check_new, life};
+use super::life::{self, Parameters};
+use super::{CLOSING, Transport, TransportKind, check_loop, check_new};
 use crate::exceptions;
 use crate::host::EventLoop;
 use crate::names::none;
 
-/// `__init__(loop, pipe, protocol, waiter=None, extra=None)`: takes the pipe in use. `refused` is
-/// what is said of a file that is none.
+/// `__init__(loop, pipe, protocol, waiter=None, extra=None)` of a class: takes the pipe in use.
+/// `refused` is what is said of a file that is none.
 pub(super) fn init<'py, K: TransportKind>(
     this: &Bound<'py, K>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
+    class: &'static str,
     refused: &'static str,
     prepare: impl FnOnce(Transport<'_, 'py>, FileKind),
 ) -> PyResult<()> {
-    const NAMES: [&str; 5] = ["loop", "pipe", "protocol", "waiter", "extra"];
-    let [event_loop, file, protocol, waiter, extra] = life::arguments(NAMES, 3, args, kwargs)?;
+    let names = ["loop", "pipe", "protocol", "waiter", "extra"];
+    let [event_loop, file, protocol, waiter, extra] =
+        Parameters { class, names, required: 3 }.parse(args, kwargs)?;
     let (Some(event_loop), Some(file), Some(protocol)) = (event_loop, file, protocol) else {
         return Ok(());
     };

@@ -13,16 +13,18 @@ use batonloop_cpython::{Outcome, call};
 use batonloop_sys::socket;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
-use pyo3::{Bound, PyResult, Python, intern};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use super::write::is_momentary;
 use super::{ABOVE, Above, BUFFERED, IS_DIRECT, STEADY, Transport};
-use crate::exceptions;
+use crate::interrupted::unless_it_waits;
 
 /// Nobody is given more than so many bytes at once.
 pub(super) const MAX_SIZE: usize = 256 * 1024;
 /// Pieces up to this size are copied.
 pub(crate) const LARGEST_COPY: usize = 4096;
+
+/// What the exception handler is told when the kernel refuses.
+const FATAL: &str = "Fatal read error on socket transport";
 
 /// The last small piece, if nobody has kept it.
 static SPARE: Spare = Spare::new();
@@ -56,15 +58,10 @@ impl<'py> Transport<'_, 'py> {
             }
             return self.read_into_buffer();
         }
-        let py = self.py();
-        let fd = self.fields.open_descriptor(py);
-        let data = match self.receive(fd, socket::recv)? {
-            Ok(data) => data,
-            Err(error) if is_momentary(&error) => return Ok(()),
-            Err(error) => {
-                let error = exceptions::os_error(&error, py);
-                return self.fatal_error(error, "Fatal read error on socket transport");
-            }
+        let data = match self.receive(socket::recv) {
+            Ok(Some(data)) => data,
+            Ok(None) => return Ok(()),
+            Err(error) => return self.fatal_error(error, FATAL),
         };
         if data.bytes.as_bytes().is_empty() {
             return self.read_eof();
@@ -86,30 +83,31 @@ impl<'py> Transport<'_, 'py> {
         Ok(())
     }
 
-    /// What has arrived, empty at the end.
+    /// What has arrived, empty at the end; nothing if nothing has.
     #[inline]
     pub(super) fn receive(
         self,
-        fd: i32,
         fill: fn(i32, &mut [u8]) -> io::Result<usize>,
-    ) -> PyResult<io::Result<Handed<'py>>> {
+    ) -> PyResult<Option<Handed<'py>>> {
         let py = self.py();
         let expected = self.fields.expected.get();
         if expected > LARGEST_COPY {
-            return self.receive_directly(fd, expected);
+            return self.receive_directly(expected);
         }
-        with_hot(py, |hot| {
-            Ok(fill(fd, hot).map(|count| {
+        unless_it_waits(py, || {
+            let fd = self.fields.open_descriptor(py);
+            with_hot(py, |hot| {
+                let count = fill(fd, hot)?;
                 self.fields.expected.set(count);
-                SPARE.hand_out(py, &hot[..count])
-            }))
+                Ok(SPARE.hand_out(py, &hot[..count]))
+            })
         })
     }
 
     /// The kernel writes into the bytes object itself. Where the last two pieces were of one size,
     /// it has just that, and its memory serves again; otherwise it has room for a little more than
     /// what came the last time. What exceeds it goes into the hot buffer and is joined to it.
-    fn receive_directly(self, fd: i32, expected: usize) -> PyResult<io::Result<Handed<'py>>> {
+    fn receive_directly(self, expected: usize) -> PyResult<Option<Handed<'py>>> {
         let py = self.py();
         let fields = self.fields;
         let capacity = if fields.has(STEADY) {
@@ -118,25 +116,34 @@ impl<'py> Transport<'_, 'py> {
             (expected + expected / 8).next_multiple_of(LARGEST_COPY)
         };
         let capacity = capacity.min(MAX_SIZE);
-        with_hot(py, |hot| {
-            let mut spilled = 0;
-            let received = SPARE.filled(py, capacity, |memory| {
-                let more = &mut hot[..MAX_SIZE - memory.len()];
-                let count = socket::recv_spilling(fd, memory, more)?;
-                spilled = count.saturating_sub(capacity);
-                if count == expected {
-                    fields.add(STEADY);
-                } else {
-                    fields.remove(STEADY);
-                    fields.expected.set(count.max(expected / 2));
+        let receive = |fd| {
+            with_hot(py, |hot| {
+                let mut spilled = 0;
+                let received = SPARE.filled(py, capacity, |memory| {
+                    let more = &mut hot[..MAX_SIZE - memory.len()];
+                    let count = socket::recv_spilling(fd, memory, more)?;
+                    spilled = count.saturating_sub(capacity);
+                    if count == expected {
+                        fields.add(STEADY);
+                    } else {
+                        fields.remove(STEADY);
+                        fields.expected.set(count.max(expected / 2));
+                    }
+                    Ok::<_, io::Error>(count - spilled)
+                })?;
+                match received {
+                    Ok(handed) if spilled > 0 => {
+                        Ok(Ok(bytes::joined(&handed.bytes, &hot[..spilled])?))
+                    }
+                    received => Ok(received),
                 }
-                Ok(count - spilled)
-            })?;
-            match received {
-                Ok(handed) if spilled > 0 => Ok(Ok(bytes::joined(&handed.bytes, &hot[..spilled])?)),
-                received => Ok(received),
-            }
-        })
+            })
+        };
+        let received = unless_it_waits(py, || match receive(fields.open_descriptor(py)) {
+            Ok(received) => received.map(Ok),
+            Err(error) => Ok(Err::<_, PyErr>(error)),
+        })?;
+        received.transpose()
     }
 
     /// The same for a protocol of ours: it takes the bytes out of the hot buffer, which is its own
@@ -145,16 +152,15 @@ impl<'py> Transport<'_, 'py> {
         let py = self.py();
         let mut hot = HOT.with(py, std::mem::take);
         hot.resize(MAX_SIZE, 0);
-        let outcome = match socket::recv(self.fields.open_descriptor(py), &mut hot) {
-            Ok(0) => self.read_eof(),
-            Ok(count) => (above.receive)(&self.protocol(), &hot[..count]).or_else(|error| {
+        let received =
+            unless_it_waits(py, || socket::recv(self.fields.open_descriptor(py), &mut hot));
+        let outcome = match received {
+            Ok(Some(0)) => self.read_eof(),
+            Ok(Some(count)) => (above.receive)(&self.protocol(), &hot[..count]).or_else(|error| {
                 self.fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
             }),
-            Err(error) if is_momentary(&error) => Ok(()),
-            Err(error) => self.fatal_error(
-                exceptions::os_error(&error, py),
-                "Fatal read error on socket transport",
-            ),
+            Ok(None) => Ok(()),
+            Err(error) => self.fatal_error(error, FATAL),
         };
         HOT.with(py, |place| *place = hot);
         outcome
@@ -170,23 +176,21 @@ impl<'py> Transport<'_, 'py> {
                 return self.fatal_error(error, message);
             }
         };
-        let fd = self.fields.open_descriptor(self.py());
         let received = match View::write(&buffer) {
-            Ok(mut memory) => memory
-                .fill(|memory| socket::recv(fd, memory))
-                .map_err(|error| (!is_momentary(&error)).then(|| exceptions::os_error(&error, py))),
-            Err(_) => Err(Some(PyTypeError::new_err(format!(
+            Ok(mut memory) => unless_it_waits(py, || {
+                let fd = self.fields.open_descriptor(py);
+                memory.fill(|memory| socket::recv(fd, memory))
+            }),
+            Err(_) => Err(PyTypeError::new_err(format!(
                 "recv_into() argument 1 must be read-write bytes-like object, not {}",
                 batonloop_cpython::verify::class_name(&buffer)
-            )))),
+            ))),
         };
         let count = match received {
-            Ok(0) => return self.read_eof(),
-            Ok(count) => count,
-            Err(None) => return Ok(()),
-            Err(Some(error)) => {
-                return self.fatal_error(error, "Fatal read error on socket transport");
-            }
+            Ok(Some(0)) => return self.read_eof(),
+            Ok(Some(count)) => count,
+            Ok(None) => return Ok(()),
+            Err(error) => return self.fatal_error(error, FATAL),
         };
         drop(buffer);
         // It may have handed over to another protocol when it was asked for memory.

@@ -12,9 +12,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
-use super::write::is_momentary;
 use super::{CLOSING, READING, Transport, TransportKind, class, pipe as pipes, read};
-use crate::exceptions;
 use crate::names;
 
 /// What the kernel says at the end of a terminal.
@@ -42,15 +40,10 @@ impl TransportKind for ReadPipeTransport {
 impl Transport<'_, '_> {
     /// The reader is roused.
     fn read_pipe(self) -> PyResult<()> {
-        let py = self.py();
-        let fd = self.fields.open_descriptor(py);
-        let data = match self.receive(fd, pipe::read)? {
-            Ok(data) => data,
-            Err(error) if is_momentary(&error) => return Ok(()),
-            Err(error) => {
-                let error = exceptions::os_error(&error, py);
-                return self.fatal_error(error, "Fatal read error on pipe transport");
-            }
+        let data = match self.receive(pipe::read) {
+            Ok(Some(data)) => data,
+            Ok(None) => return Ok(()),
+            Err(error) => return self.fatal_error(error, "Fatal read error on pipe transport"),
         };
         if data.bytes.as_bytes().is_empty() {
             return self.end_pipe();
@@ -89,7 +82,8 @@ fn init<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
-    pipes::init(this, args, kwargs, "Pipe transport is for pipes/sockets only.", |_, _| ())
+    let refused = "Pipe transport is for pipes/sockets only.";
+    pipes::init(this, args, kwargs, "_UnixReadPipeTransport", refused, |_, _| ())
 }
 
 fn repr<'py>(this: &Bound<'py, ReadPipeTransport>) -> PyResult<Bound<'py, PyAny>> {

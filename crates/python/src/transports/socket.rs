@@ -10,9 +10,10 @@ use batonloop_cpython::method::TypeSlot;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
+use super::life::{self, Parameters};
 use super::{
     ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, Transport, TransportKind,
-    check_loop, check_new, class, life, read,
+    check_loop, check_new, class, read,
 };
 use crate::names::{self, none};
 
@@ -26,16 +27,28 @@ impl TransportKind for SocketTransport {
     }
 }
 
-/// `_SelectorSocketTransport(loop, sock, protocol, waiter=None, extra=None, server=None,
-/// context=None)`.
+/// What one is made of. Since 3.15 a connection may have one context for all.
+#[cfg(Py_3_15)]
+const PARAMETERS: Parameters<7> = Parameters {
+    class: "_SelectorSocketTransport",
+    names: ["loop", "sock", "protocol", "waiter", "extra", "server", "context"],
+    required: 3,
+};
+/// See above.
+#[cfg(not(Py_3_15))]
+const PARAMETERS: Parameters<6> = Parameters {
+    class: "_SelectorSocketTransport",
+    names: ["loop", "sock", "protocol", "waiter", "extra", "server"],
+    required: 3,
+};
+
 fn init<'py>(
     this: &Bound<'py, SocketTransport>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
-    const NAMES: [&str; 7] = ["loop", "sock", "protocol", "waiter", "extra", "server", "context"];
-    let [event_loop, sock, protocol, waiter, extra, server, context] =
-        life::arguments(NAMES, 3, args, kwargs)?;
+    let [event_loop, sock, protocol, waiter, extra, server, more @ ..] =
+        PARAMETERS.parse(args, kwargs)?;
     let py = this.py();
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         return Ok(());
@@ -50,7 +63,7 @@ fn init<'py>(
     }
     owners::remember(this);
     names::SET_NODELAY.get(py)?.call1((sock,))?;
-    if let Some(context) = context {
+    if let Some(context) = more.into_iter().flatten().next() {
         fields.add(HAS_OWN_CONTEXT);
         fields.context.set(context);
     }

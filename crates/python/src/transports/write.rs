@@ -4,7 +4,7 @@
 //! which the first may be written in part. Memory that its owner may change is copied as soon as
 //! it has to wait, where asyncio (since 3.12) keeps hold of it and sends what stands there later.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 
 use batonloop_cpython::buffer::View;
 use batonloop_sys::socket;
@@ -14,8 +14,9 @@ use pyo3::types::{
 };
 use pyo3::{Bound, PyErr, PyResult, intern};
 
-use super::{CLOSING, EOF, Transport};
+use super::{CLOSING, EOF, Transport, WRITING};
 use crate::exceptions;
+use crate::interrupted::unless_it_waits;
 use crate::names;
 
 /// After so many writes to a lost connection, each further one is logged.
@@ -47,17 +48,15 @@ impl<'py> Transport<'_, 'py> {
         }
         let mut sent = 0;
         if fields.backlog.is_empty() {
-            match socket::send(fields.open_descriptor(self.py()), content) {
-                Ok(count) if count == content.len() => return Ok(()),
-                Ok(count) => sent = count,
-                Err(error) if is_momentary(&error) => {}
-                Err(error) => {
-                    return self.fatal_error(exceptions::os_error(&error, self.py()), FATAL);
-                }
+            let py = self.py();
+            match unless_it_waits(py, || socket::send(fields.open_descriptor(py), content)) {
+                Ok(Some(count)) if count == content.len() => return Ok(()),
+                Ok(Some(count)) => sent = count,
+                Ok(None) => {}
+                Err(error) => return self.fatal_error(error, FATAL),
             }
         }
-        self.keep(bytes.clone(), sent)?;
-        self.wait_to_write()
+        self.write_later(bytes.clone(), sent)
     }
 
     /// The same for what is not exactly bytes.
@@ -84,22 +83,24 @@ impl<'py> Transport<'_, 'py> {
         };
         let mut sent = 0;
         if fields.backlog.is_empty() {
-            let fd = fields.open_descriptor(py);
-            match view.show(|content| socket::send(fd, content)) {
-                Ok(count) if count == view.len() => return Ok(()),
-                Ok(count) => sent = count,
-                Err(error) if is_momentary(&error) => {}
+            let send = || {
+                let fd = fields.open_descriptor(py);
+                view.show(|content| socket::send(fd, content))
+            };
+            match unless_it_waits(py, send) {
+                Ok(Some(count)) if count == view.len() => return Ok(()),
+                Ok(Some(count)) => sent = count,
+                Ok(None) => {}
                 Err(error) => {
                     drop(view);
-                    return self.fatal_error(exceptions::os_error(&error, py), FATAL);
+                    return self.fatal_error(error, FATAL);
                 }
             }
         }
         // The owner may change or free the rest before it is sent.
         let rest = view.copy_from(sent)?;
         drop(view);
-        self.keep(rest, 0)?;
-        self.wait_to_write()
+        self.write_later(rest, 0)
     }
 
     /// `writelines(pieces)`: up to 3.11 a write of them all.
@@ -146,7 +147,10 @@ impl<'py> Transport<'_, 'py> {
         if fields.backlog.is_empty() || fields.conn_lost.get() != 0 {
             return Ok(());
         }
-        self.wait_to_write()
+        if !fields.has(WRITING) {
+            self.start_writing()?;
+        }
+        self.maybe_pause_protocol()
     }
 
     /// `write_eof()`.
@@ -171,14 +175,13 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return Ok(());
         }
-        let fd = fields.open_descriptor(py);
-        match self.offer_backlog(fd, socket::send, socket::send_vectored)? {
-            Ok(()) => {}
-            Err(error) if is_momentary(&error) => return Ok(()),
+        match self.offer_backlog(socket::send, socket::send_vectored) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) if exceptions::is_exit(&error, py) => return Err(error),
             Err(error) => {
                 self.stop_writing();
                 self.forget_backlog();
-                let error = exceptions::os_error(&error, py);
                 let told = error.clone_ref(py);
                 self.fatal_error(error, FATAL)?;
                 if let Some(waiter) = fields.empty_waiter.get(py) {
@@ -206,15 +209,28 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Offers the backlog to the kernel, once, and takes off what it took: a single entry is sent
-    /// with `one`, several with `many`.
+    /// with `one`, several with `many`. Says whether it took anything.
     pub(super) fn offer_backlog(
         self,
-        fd: i32,
+        one: fn(i32, &[u8]) -> io::Result<usize>,
+        many: fn(i32, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> PyResult<bool> {
+        // The handler of a signal may have written more, or dropped all.
+        let offered = unless_it_waits(self.py(), || match self.offer_backlog_once(one, many) {
+            Ok(offered) => offered.map(Ok),
+            Err(error) => Ok(Err(error)),
+        })?;
+        offered.map_or(Ok(false), |taken_off| taken_off.map(|()| true))
+    }
+
+    fn offer_backlog_once(
+        self,
         one: fn(i32, &[u8]) -> io::Result<usize>,
         many: fn(i32, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> PyResult<io::Result<()>> {
         let py = self.py();
         let fields = self.fields;
+        let fd = fields.open_descriptor(py);
         let Some(backlog) = fields.backlog.get(py) else {
             return Ok(Ok(()));
         };
@@ -261,7 +277,7 @@ impl<'py> Transport<'_, 'py> {
     }
 
     /// Puts an entry into the backlog, of which some bytes are written already.
-    pub(super) fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+    fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
         let py = self.py();
         let fields = self.fields;
         let len = bytes.as_bytes().len();
@@ -279,11 +295,13 @@ impl<'py> Transport<'_, 'py> {
         Ok(())
     }
 
-    /// Watches the writer, and asks the protocol to pause if too much waits by now.
-    pub(super) fn wait_to_write(self) -> PyResult<()> {
-        if !self.fields.has(super::WRITING) {
+    /// Keeps what the kernel did not take, unless the writer cannot be watched.
+    #[cold]
+    pub(super) fn write_later(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+        if !self.fields.has(WRITING) {
             self.start_writing()?;
         }
+        self.keep(bytes, written)?;
         self.maybe_pause_protocol()
     }
 
@@ -326,21 +344,6 @@ pub(super) fn is_bytes_like(data: &Bound<'_, PyAny>) -> bool {
     data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()
         || data.is_instance_of::<PyMemoryView>()
-}
-
-/// Makes a call to the kernel again as long as a signal comes in between, as Python does.
-pub(super) fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Whether the same call may succeed a moment later.
-pub(super) fn is_momentary(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 #[cold]

@@ -18,9 +18,10 @@ use pyo3::types::{
 };
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python};
 
-use super::write::{again, is_bytes_like, is_momentary};
-use super::{CLOSING, LOST, READING, Transport, TransportKind, WRITING, class, pipe as pipes};
+use super::write::is_bytes_like;
+use super::{CLOSING, LOST, Transport, TransportKind, WRITING, class, pipe as pipes};
 use crate::exceptions;
+use crate::interrupted::unless_it_waits;
 use crate::names::{self, boolean, none};
 use crate::selector_events::Side;
 
@@ -62,9 +63,7 @@ impl<'py> Transport<'_, 'py> {
         let Some(event_loop) = self.event_loop() else {
             return Ok(());
         };
-        self.watch(&event_loop, Side::Reader, self.manner.read)?;
-        self.fields.add(READING);
-        Ok(())
+        self.watch(&event_loop, Side::Reader)
     }
 
     fn other_end_is_gone(self) -> PyResult<()> {
@@ -95,6 +94,7 @@ impl<'py> Transport<'_, 'py> {
                 Ok(None) => {}
                 Ok(Some((count, len))) if count == len => return Ok(()),
                 Ok(Some((count, _))) => written = count,
+                Err(error) if exceptions::is_exit(&error, self.py()) => return Err(error),
                 Err(error) => return self.pipe_write_failed(error),
             }
         }
@@ -103,28 +103,30 @@ impl<'py> Transport<'_, 'py> {
             let view = View::read(data)?;
             let rest = view.copy_from(written)?;
             drop(view);
-            self.keep(rest, 0)?;
-            return self.wait_to_write();
+            return self.write_later(rest, 0);
         };
-        self.keep(bytes.clone(), written)?;
-        self.wait_to_write()
+        self.write_later(bytes.clone(), written)
     }
 
     /// Writes as much as the pipe takes; how much that is, and of how much.
     fn offer_to_pipe(self, data: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
-        let fd = self.fields.open_descriptor(self.py());
+        let py = self.py();
+        let fd = || self.fields.open_descriptor(py);
         let (written, len) = match data.cast_exact::<PyBytes>() {
-            Ok(bytes) => (again(|| pipe::write(fd, bytes.as_bytes())), bytes.as_bytes().len()),
+            Ok(bytes) => {
+                let bytes = bytes.as_bytes();
+                (unless_it_waits(py, || pipe::write(fd(), bytes))?, bytes.len())
+            }
             Err(_) => {
                 let view = View::read(data)?;
-                (view.show(|bytes| again(|| pipe::write(fd, bytes))), view.len())
+                let write = || {
+                    let fd = fd();
+                    view.show(|bytes| pipe::write(fd, bytes))
+                };
+                (unless_it_waits(py, write)?, view.len())
             }
         };
-        match written {
-            Ok(count) => Ok(Some((count, len))),
-            Err(error) if is_momentary(&error) => Ok(None),
-            Err(error) => Err(exceptions::os_error(&error, self.py())),
-        }
+        Ok(written.map(|count| (count, len)))
     }
 
     fn pipe_write_failed(self, error: PyErr) -> PyResult<()> {
@@ -134,14 +136,14 @@ impl<'py> Transport<'_, 'py> {
 
     /// The writer is roused.
     fn write_pipe_backlog(self) -> PyResult<()> {
-        let fd = self.fields.open_descriptor(self.py());
-        match self.offer_backlog(fd, pipe::write, pipe::write_vectored)? {
-            Ok(()) => {}
-            Err(error) if is_momentary(&error) => return Ok(()),
+        match self.offer_backlog(pipe::write, pipe::write_vectored) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) if exceptions::is_exit(&error, self.py()) => return Err(error),
             Err(error) => {
                 self.stop_writing();
                 self.forget_backlog();
-                return self.pipe_write_failed(exceptions::os_error(&error, self.py()));
+                return self.pipe_write_failed(error);
             }
         }
         if !self.fields.backlog.is_empty() {
@@ -176,7 +178,7 @@ fn init<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
     let refused = "Pipe transport is only for pipes, sockets and character devices";
-    pipes::init(this, args, kwargs, refused, |transport, kind| {
+    pipes::init(this, args, kwargs, "_UnixWritePipeTransport", refused, |transport, kind| {
         if kind != FileKind::CharacterDevice {
             transport.fields.add(HEARS_END);
         }

@@ -8,7 +8,7 @@ use batonloop_cpython::bytes;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::Fields;
 use batonloop_cpython::socket::{self, Socket};
-use batonloop_sys::socket::{self as kernel, EAGAIN, EINTR, Name};
+use batonloop_sys::socket as kernel;
 use pyo3::exceptions::PyOSError;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyBytes, PyBytesMethods, PyInt, PyMemoryView, PySlice,
@@ -17,8 +17,9 @@ use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use super::{Operation, PyCall, is_of_internet};
 use crate::exceptions;
+use crate::interrupted::unless_it_waits;
 use crate::names::none;
-use crate::transports::{LARGEST_COPY, spelled, with_hot};
+use crate::transports::{LARGEST_COPY, hand_over, spelled, with_hot};
 
 /// What came of an attempt; nothing if it would have to wait.
 type Attempt<'py> = PyResult<Option<Bound<'py, PyAny>>>;
@@ -130,24 +131,6 @@ pub(super) fn keep_for_later(call: &PyCall<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Calls the kernel until no signal comes between; nothing if it would wait.
-#[inline]
-fn unless_it_waits<T>(
-    py: Python<'_>,
-    mut call: impl FnMut() -> std::io::Result<T>,
-) -> PyResult<Option<T>> {
-    loop {
-        match call() {
-            Ok(value) => return Ok(Some(value)),
-            Err(error) => match error.raw_os_error() {
-                Some(EAGAIN) => return Ok(None),
-                Some(EINTR) => py.check_signals()?,
-                _ => return Err(exceptions::os_error(&error, py)),
-            },
-        }
-    }
-}
-
 // ---------------------------------------------------------------------------------------------
 // Receiving
 // ---------------------------------------------------------------------------------------------
@@ -173,11 +156,10 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
         // Python does not even ask the kernel then.
         return Ok(Some(PyBytes::new(py, &[]).into_any()));
     }
-    let fd = socket.descriptor();
     if size <= MOST_HOT && CAME.get(py) <= LARGEST_COPY {
         return unless_it_waits(py, || {
             with_hot(py, |hot| {
-                kernel::recv(fd, &mut hot[..size]).map(|count| {
+                kernel::recv(socket.descriptor(), &mut hot[..size]).map(|count| {
                     CAME.set(py, count);
                     PyBytes::new(py, &hot[..count]).into_any()
                 })
@@ -187,7 +169,8 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
     // The kernel writes straight into the bytes object.
     let mut came = 0;
     let data = bytes::filled(py, size, |memory| {
-        let received = unless_it_waits(py, || kernel::recv_spilling(fd, memory, &mut []));
+        let receive = || kernel::recv_spilling(socket.descriptor(), memory, &mut []);
+        let received = unless_it_waits(py, receive);
         received.map_err(Some)?.inspect(|count| came = *count).ok_or(None)
     })?;
     CAME.set(py, came);
@@ -281,9 +264,9 @@ fn send_rest<'py>(
     data: &Bound<'py, PyAny>,
 ) -> Attempt<'py> {
     let py = data.py();
-    let fd = socket.descriptor();
     let start = call.fields().position.get();
-    let send = |data: &[u8]| kernel::send(fd, data.get(start..).unwrap_or_default());
+    let send =
+        |data: &[u8]| kernel::send(socket.descriptor(), data.get(start..).unwrap_or_default());
     let (len, sent) = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
         let bytes = bytes.as_bytes();
         (bytes.len(), unless_it_waits(py, || send(bytes))?)
@@ -329,26 +312,11 @@ fn accept<'py>(socket: Socket<'_, 'py>) -> Attempt<'py> {
     let Some((fd, name)) = unless_it_waits(py, || kernel::accept(socket.descriptor()))? else {
         return Ok(None);
     };
-    match python_socket(socket, fd, name) {
-        Ok(accepted) => Ok(Some(accepted)),
-        Err(error) => {
-            kernel::close(fd);
-            Err(error)
-        }
-    }
-}
-
-/// The Python socket of a connection, and the address of its other end.
-fn python_socket<'py>(socket: Socket<'_, 'py>, fd: i32, name: Name) -> PyResult<Bound<'py, PyAny>> {
-    let object = socket.object();
-    let py = object.py();
     let address = spelled(py, name)?;
     let [family, kind, protocol] = socket.family();
-    let accepted = object.get_type().call1((family, kind, protocol, fd))?;
-    if let Err(error) = accepted.call_method1(intern!(py, "setblocking"), (false,)) {
-        // The descriptor is closed by whoever made it.
-        accepted.call_method0(intern!(py, "detach"))?;
-        return Err(error);
-    }
-    Ok((accepted, address).into_pyobject(py)?.into_any())
+    let arguments = [family, kind, protocol].map(|number| number.into_pyobject(py));
+    let [Ok(family), Ok(kind), Ok(protocol)] = arguments;
+    let arguments = [family.into_any(), kind.into_any(), protocol.into_any()];
+    let (_owner, accepted) = hand_over(object.get_type().as_any(), arguments, fd);
+    Ok(Some((accepted?, address).into_pyobject(py)?.into_any()))
 }
