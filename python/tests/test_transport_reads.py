@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from net_tools import KINDS, Recorder, pattern, wired
+from net_tools import Recorder, pattern, wired
 
 SMALL, COPIED, LARGE, HUGE = 100, 4096, 16384, 65536
 RUNS = [
@@ -20,7 +20,6 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("every", [1, 2, 3], ids="keep every {}".format)
 @pytest.mark.parametrize("run", range(len(RUNS)))
 def test_what_a_protocol_keeps_stays_as_it_was(
