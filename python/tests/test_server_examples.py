@@ -31,3 +31,43 @@ def test_a_server_serves_itself(world: World, run_program: Callable[..., Any], n
     assert done.status == 0
     expected = [line.format(module=MODULES[world.name]) for line in EXPECTED[name]]
     assert done.out.splitlines() == expected
+
+
+CHOOSES_ITSELF = """
+import asyncio
+
+import uvicorn
+
+
+async def app(scope, receive, send):
+    body = type(asyncio.get_running_loop()).__module__.encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Once(uvicorn.Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        address = self.servers[0].sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        print((await reader.read()).rpartition(b"\\r\\n\\r\\n")[2].decode())
+        writer.close()
+        self.should_exit = True
+
+
+config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", loop="asyncio")
+Once(config).run()
+"""
+
+
+@pytest.mark.slow
+def test_uvicorn_asked_for_asyncio_gets_the_loop_in_asyncios_place(
+    world: World, run_program: Callable[..., Any]
+) -> None:
+    """It calls asyncio.SelectorEventLoop for a loop."""
+    if importlib.util.find_spec("uvicorn") is None:
+        pytest.skip("uvicorn is not installed")
+    done = run_program(CHOOSES_ITSELF)
+    assert (done.err, done.status) == ("", 0)
+    assert done.out == MODULES[world.name] + "\n"
