@@ -11,9 +11,11 @@
 //! [`Library::find`] makes a connection and compares what stands there with what OpenSSL says of
 //! it. The functions are those of the library that `_ssl` has loaded, never of another one.
 //!
-//! OpenSSL may call back into Python from inside a read or a write (a log of keys, a message of a
-//! renegotiation). So no call holds a borrow of ours, and a call that comes back to the same
-//! connection finds it busy and goes the way of the method.
+//! OpenSSL may call back into Python from inside a read or a write (to ask for a certificate when a
+//! handshake begins anew), and a method lets other threads run. So no call holds a borrow of ours,
+//! and a call that comes to the same connection meanwhile finds it busy, be it with a direct call
+//! or with a method, and goes the way of the method: what then happens in OpenSSL is what happens
+//! under asyncio, behind the lock that newer Pythons put around it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
 use std::mem::MaybeUninit;
@@ -242,15 +244,17 @@ impl Default for Connection {
     }
 }
 
-/// Marks a connection as busy and keeps its socket, for as long as it lives.
-struct Busy<'a, 'py> {
+/// Marks a connection as busy for as long as it lives.
+pub struct Busy<'a, 'py> {
     connection: &'a Connection,
-    socket: Bound<'py, PyAny>,
+    py: Python<'py>,
+    /// Of a direct call: what keeps its pointers alive.
+    _socket: Option<Bound<'py, PyAny>>,
 }
 
 impl Drop for Busy<'_, '_> {
     fn drop(&mut self) {
-        self.connection.is_busy.set(self.socket.py(), false);
+        self.connection.is_busy.set(self.py, false);
     }
 }
 
@@ -312,6 +316,19 @@ impl Connection {
         self.socket.visit(|slot| slot.visit(visit))
     }
 
+    /// Marks it as busy while a method of the Python object is called; None if it is already.
+    ///
+    /// Whoever comes by meanwhile, from inside the call or in another thread, goes the way of the
+    /// method too.
+    #[inline]
+    pub fn hold<'py>(&self, py: Python<'py>) -> Option<Busy<'_, 'py>> {
+        if self.is_busy.get(py) {
+            return None;
+        }
+        self.is_busy.set(py, true);
+        Some(Busy { connection: self, py, _socket: None })
+    }
+
     /// The pointers, for a call that may run Python: nobody else gets them until it is over, and
     /// the socket lives at least as long.
     #[inline]
@@ -322,7 +339,7 @@ impl Connection {
         let pointers = self.pointers.get(py)?;
         let socket = self.socket.slot(py).get(py)?;
         self.is_busy.set(py, true);
-        Some((pointers, Busy { connection: self, socket }))
+        Some((pointers, Busy { connection: self, py, _socket: Some(socket) }))
     }
 
     /// How many bytes have come in and were not looked at.

@@ -73,6 +73,8 @@ pub(crate) struct SSLProtocol {
     write_backlog: LoopCell<VecDeque<Py<PyBytes>>>,
     /// How many bytes those are.
     write_buffer_size: GilCell<usize>,
+    /// Whether OpenSSL is encrypting, and may call back.
+    is_encrypting: GilCell<bool>,
     state: GilCell<SSLState>,
     app_state: GilCell<AppState>,
     /// How often something was written after the end; the warning of it comes late.
@@ -121,6 +123,7 @@ impl SSLProtocol {
             engine: Engine::new(),
             write_backlog: LoopCell::new(VecDeque::new()),
             write_buffer_size: GilCell::new(0),
+            is_encrypting: GilCell::new(false),
             state: GilCell::new(SSLState::Unwrapped),
             app_state: GilCell::new(AppState::Init),
             conn_lost: GilCell::new(0),

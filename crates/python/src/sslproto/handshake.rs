@@ -81,7 +81,7 @@ pub(super) fn check_handshake_timeout(this: &PyProtocol<'_>) -> PyResult<()> {
 /// Goes on with the handshake.
 pub(super) fn do_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
-    match get(&this.get().engine.sslobj, py).call_method0(intern!(py, "do_handshake")) {
+    match this.get().engine.call_public(intern!(py, "do_handshake")) {
         Ok(_) => on_handshake_complete(this, Ok(())),
         Err(error) if is_again(&error, py) => process_outgoing(this),
         Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
@@ -278,7 +278,7 @@ pub(super) fn do_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
     let unwrapped = if protocol.eof_received.get(py) {
         Ok(())
     } else {
-        get(&protocol.engine.sslobj, py).call_method0(intern!(py, "unwrap")).map(drop)
+        protocol.engine.call_public(intern!(py, "unwrap")).map(drop)
     };
     match unwrapped {
         Ok(()) => {

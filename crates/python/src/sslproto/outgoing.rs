@@ -84,24 +84,40 @@ fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<
     let protocol = this.get();
     let view = View::read(data)?;
     let is_wrapped = protocol.state.get(py) == batonloop_core::SSLState::Wrapped;
-    if !is_wrapped || has_backlog(protocol, py) {
+    if !is_wrapped || protocol.is_encrypting.get(py) || has_backlog(protocol, py) {
         append(protocol, view.copy_from(0)?);
         return if is_wrapped { do_write(this) } else { Ok(()) };
     }
     let mut start = 0;
     while start < view.len() {
-        let written = protocol.engine.write(data, &view, start);
+        let written = encrypt(protocol, data, &view, start);
         if let Ok(Some(count)) = written {
             start += count;
             continue;
         }
         // The application may change its buffer before this can be encrypted.
-        append(protocol, view.copy_from(start)?);
+        prepend(protocol, view.copy_from(start)?);
         written?;
-        break;
+        return process_outgoing(this);
     }
     drop(view);
-    process_outgoing(this)
+    if has_backlog(protocol, py) { do_write(this) } else { process_outgoing(this) }
+}
+
+/// [`Engine::write`](super::engine::Engine::write). What OpenSSL calls from inside it may write
+/// too: that waits, so that it comes behind what is being written.
+#[inline]
+fn encrypt<'py>(
+    protocol: &SSLProtocol,
+    data: &Bound<'py, PyAny>,
+    view: &View<'py>,
+    start: usize,
+) -> PyResult<Option<usize>> {
+    let py = data.py();
+    protocol.is_encrypting.set(py, true);
+    let written = protocol.engine.write(data, view, start);
+    protocol.is_encrypting.set(py, false);
+    written
 }
 
 /// Whether something waits to be encrypted.
@@ -119,18 +135,30 @@ pub(super) fn append(protocol: &SSLProtocol, data: Bound<'_, PyBytes>) {
     protocol.write_buffer_size.set(py, protocol.write_buffer_size.get(py) + size);
 }
 
+/// The same, before all that waits: what was written from inside our own write came later.
+fn prepend(protocol: &SSLProtocol, data: Bound<'_, PyBytes>) {
+    let py = data.py();
+    let size = data.as_bytes().len();
+    let data = data.unbind();
+    protocol.write_backlog.with(py, |backlog| backlog.push_front(data));
+    protocol.write_buffer_size.set(py, protocol.write_buffer_size.get(py) + size);
+}
+
 /// Encrypts what waits, as far as that goes, and sends it.
 pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
+    if protocol.is_encrypting.get(py) {
+        // Whoever is at it goes on with the rest.
+        return process_outgoing(this);
+    }
     while let Some(data) = protocol.write_backlog.with(py, |backlog| backlog.pop_front()) {
         let data = data.into_bound(py);
         let size = data.as_bytes().len();
         let written = if size == 0 {
             Ok(Some(0))
         } else {
-            View::read(data.as_any())
-                .and_then(|view| protocol.engine.write(data.as_any(), &view, 0))
+            View::read(data.as_any()).and_then(|view| encrypt(protocol, data.as_any(), &view, 0))
         };
         let count = written.as_ref().map_or(0, |count| count.unwrap_or(0)).min(size);
         let left = protocol.write_buffer_size.get(py).saturating_sub(count);
