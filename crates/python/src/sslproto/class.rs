@@ -18,10 +18,10 @@ use pyo3::{
 };
 
 use super::engine::get;
-use super::{
-    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error, handshake, incoming, outgoing,
-    set_app_protocol,
+use super::state::{
+    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error, set_app_protocol,
 };
+use super::{below, handshake, incoming, outgoing, shutdown};
 use crate::names::{self, none};
 
 /// A timeout as it was given, any number of Python's, or asyncio's default.
@@ -162,12 +162,12 @@ impl SSLProtocol {
         this: &Bound<'py, Self>,
         transport: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        handshake::connection_made(this, transport)
+        below::connection_made(this, transport)
     }
 
     /// The transport below is lost or closed; exc is an exception or None.
     fn connection_lost<'py>(this: &Bound<'py, Self>, exc: &Bound<'py, PyAny>) -> PyResult<()> {
-        handshake::connection_lost(this, exc)
+        below::connection_lost(this, exc)
     }
 
     /// The other side has closed its half of the connection below.
@@ -175,7 +175,7 @@ impl SSLProtocol {
     /// Returns True if what has come in is still to be read, else None: the transport below may
     /// then close.
     fn eof_received(this: &Bound<'_, Self>) -> PyResult<Option<bool>> {
-        Ok(handshake::eof_received(this)?.then_some(true))
+        Ok(below::eof_received(this)?.then_some(true))
     }
 
     /// The transport below has too much to send.
@@ -215,13 +215,13 @@ impl SSLProtocol {
 
     /// Begin to close the connection, unless that has begun.
     fn _start_shutdown(this: &Bound<'_, Self>) -> PyResult<()> {
-        handshake::start_shutdown(this)
+        shutdown::start_shutdown(this)
     }
 
     /// Tear the connection down at once, for this reason or none.
     #[pyo3(signature = (exc=None))]
     fn _abort(&self, exc: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
-        handshake::abort(self, exc, py)
+        shutdown::abort(self, exc, py)
     }
 
     /// Tear the connection down, and report it unless it is an OSError.
@@ -237,17 +237,17 @@ impl SSLProtocol {
 
     /// Abort the connection if the shutdown is still going on.
     fn _check_shutdown_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
-        handshake::check_shutdown_timeout(this)
+        shutdown::check_shutdown_timeout(this)
     }
 
     /// Decrypt what has come in and hand it on.
     fn _do_read(this: &Bound<'_, Self>) -> PyResult<()> {
-        incoming::do_read(this)
+        shutdown::do_read(this)
     }
 
     /// Go on after resume_reading(), in the next turn.
     fn _resume(this: &Bound<'_, Self>) -> PyResult<()> {
-        incoming::resume(this)
+        shutdown::resume(this)
     }
 
     /// Hand nothing on until _resume_reading().
@@ -478,14 +478,14 @@ impl SSLProtocol {
 }
 
 fn get_buffer<'py>(this: &PyProtocol<'py>, _: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    incoming::get_buffer(this)
+    below::get_buffer(this)
 }
 
 fn buffer_updated<'py>(
     this: &PyProtocol<'py>,
     nbytes: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    incoming::buffer_updated(this, nbytes.extract()?)?;
+    below::buffer_updated(this, nbytes.extract()?)?;
     Ok(none(this.py()))
 }
 

@@ -2,13 +2,16 @@
 
 use batonloop_core::{Flow, WaterMarks};
 use batonloop_cpython::buffer::View;
+use batonloop_cpython::kind::{self, SSLTransport, SocketTransport};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
 use pyo3::{Bound, Py, PyResult, Python, intern};
 
 use super::engine::get;
-use super::{PyProtocol, SSLProtocol, below, caught, caught_unless_exit, fatal_error, report};
+use super::state::{
+    PyProtocol, SSLProtocol, caught, caught_unless_exit, fatal_error, protocol_of, report,
+};
 use crate::names;
-use crate::transports::at_most;
+use crate::transports::{at_most, socket};
 
 /// How much may wait to be sent before the application is asked to pause.
 pub(super) const HIGH_WATER: u64 = 512 * 1024;
@@ -186,9 +189,27 @@ pub(super) fn process_outgoing(this: &PyProtocol<'_>) -> PyResult<()> {
     if !protocol.ssl_writing_paused.get(py)
         && let Some(data) = protocol.engine.drain(py)?
     {
-        below::write(&get(&protocol.transport, py), data)?;
+        send(&get(&protocol.transport, py), data)?;
     }
     control_app_writing(this)
+}
+
+/// Sends encrypted bytes by the transport below. Transports are known by their exact type, for
+/// whoever derives from one may have given a method another meaning.
+#[inline]
+fn send<'py>(transport: &Bound<'py, PyAny>, data: Bound<'py, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    if let Some(above_tls) = kind::cast::<SSLTransport>(transport)
+        && transport.get_type().is(names::SSL_TRANSPORT.get(py)?)
+    {
+        // TLS in TLS.
+        return write(&protocol_of(above_tls, "_write_appdata")?, &data);
+    }
+    if let Some(on_socket) = kind::cast_exact::<SocketTransport>(transport) {
+        return socket::write(on_socket, &data);
+    }
+    transport.call_method1(intern!(py, "write"), (data,))?;
+    Ok(())
 }
 
 /// How many bytes wait, encrypted or not.

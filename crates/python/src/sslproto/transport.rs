@@ -11,9 +11,7 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{Fields, SSLTransport};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
 use batonloop_cpython::verify;
-use pyo3::exceptions::{
-    PyAttributeError, PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError,
-};
+use pyo3::exceptions::{PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError};
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyDictMethods, PyMemoryView, PyTuple,
     PyTupleMethods, PyType,
@@ -21,26 +19,11 @@ use pyo3::types::{
 use pyo3::{Bound, PyErr, PyResult, Python};
 
 use super::engine::get;
-use super::{PyProtocol, SSLProtocol, extra_info, handshake, incoming, outgoing, set_app_protocol};
+use super::state::{SSLProtocol, extra_info, protocol_of, set_app_protocol};
+use super::{incoming, outgoing, shutdown};
 use crate::names::{self, boolean, none};
 
 type PyTransport<'py> = Bound<'py, SSLTransport>;
-
-/// The protocol; without one, what Python says of None, which has no such attribute.
-#[inline]
-fn protocol_of<'py>(this: &PyTransport<'py>, attribute: &str) -> PyResult<PyProtocol<'py>> {
-    if let Some(object) = this.fields().ssl_protocol.get(this.py())
-        && let Some(protocol) = SSLProtocol::cast(&object)
-    {
-        return Ok(protocol.clone());
-    }
-    Err(no_protocol(attribute))
-}
-
-#[cold]
-fn no_protocol(attribute: &str) -> PyErr {
-    PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
-}
 
 /// `__init__(loop, ssl_protocol)`.
 fn init(
@@ -97,7 +80,7 @@ fn is_closing<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     if !this.fields().is_open() {
         return Ok(boolean(py, true));
     }
-    if handshake::asks_below_for_closing(py)?
+    if shutdown::asks_below_for_closing(py)?
         && let Some(below) =
             protocol_of(this, "_is_transport_closing")?.get().transport.slot(py).get(py)
     {
@@ -112,7 +95,7 @@ fn close<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let fields = this.fields();
     if fields.is_open() {
         fields.set_open(false);
-        handshake::start_shutdown(&protocol_of(this, "_start_shutdown")?)?;
+        shutdown::start_shutdown(&protocol_of(this, "_start_shutdown")?)?;
     } else {
         fields.ssl_protocol.clear(py);
     }
@@ -218,7 +201,7 @@ fn number(py: Python<'_>, value: usize) -> PyResult<Bound<'_, PyAny>> {
 ///
 /// TypeError for what is not bytes-like.
 #[inline]
-pub(super) fn write_data<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+fn write_data<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
     if !data.is_instance_of::<PyBytes>()
         && !data.is_instance_of::<PyByteArray>()
         && !data.is_instance_of::<PyMemoryView>()
@@ -273,7 +256,7 @@ fn tear_down<'py>(
     if let Some(object) = this.fields().ssl_protocol.get(py)
         && let Some(protocol) = SSLProtocol::cast(&object)
     {
-        handshake::abort(protocol.get(), exception, py)?;
+        shutdown::abort(protocol.get(), exception, py)?;
     }
     Ok(none(py))
 }
