@@ -23,26 +23,19 @@ from tls_tools import (
     client_context,
     everywhere,
     of_version,
+    reports,
     server_context,
     tls,
     tls_loop,
 )
 
-__all__ = ("tls", "tls_loop")
+__all__ = ("reports", "tls", "tls_loop")
 
 pytestmark = everywhere
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
 )
-
-
-@pytest.fixture
-def reports(tls_loop: Any) -> list[dict[str, Any]]:
-    """What the loop's exception handler is told."""
-    told: list[dict[str, Any]] = []
-    tls_loop.set_exception_handler(lambda loop, context: told.append(context))
-    return told
 
 
 # --- The handshake ------------------------------------------------------------

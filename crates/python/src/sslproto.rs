@@ -13,6 +13,7 @@
 //! shutdown    reading, and the end, which call each other
 //! handshake   the beginning
 //! below       what the transport below calls
+//! attributes  what others set
 //! class       what Python sees of the protocol
 //! transport   what the application calls
 //! ```
@@ -34,6 +35,7 @@ mod incoming;
 mod shutdown;
 mod handshake;
 mod below;
+mod attributes;
 mod class;
 mod transport;
 

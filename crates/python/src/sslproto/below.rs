@@ -5,14 +5,14 @@
 use batonloop_core::{AppState, SSLState};
 use batonloop_cpython::coroutine;
 use pyo3::exceptions::PyConnectionResetError;
-use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyMemoryView};
+use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyMemoryView, PySlice};
 use pyo3::{Bound, PyErr, PyResult, intern};
 
 use super::engine::get;
-use super::handshake::{do_handshake, log_debug, on_handshake_complete, start_handshake};
+use super::handshake::{do_handshake, log_debug, start_handshake, tell_of_handshake};
 use super::outgoing::do_write;
 use super::shutdown::{do_flush, do_read, do_shutdown};
-use super::state::{PyProtocol, cancel, caught, forget_app_buffer};
+use super::state::{PyProtocol, call, cancel, caught, enter, forget_app_buffer, wakeup_waiter};
 
 /// How large the buffer is that transports read into, unless they have their own.
 const MAX_SIZE: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub(super) fn connection_made<'py>(
     transport: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     this.get().transport.slot(this.py()).set(transport.clone());
-    start_handshake(this)
+    call(this, "_start_handshake", start_handshake)
 }
 
 /// What a transport below reads into. It is the protocol's own: nobody knows for how long the
@@ -61,18 +61,37 @@ pub(super) fn buffer_updated(this: &PyProtocol<'_>, count: isize) -> PyResult<()
 ///
 /// What `buffer_updated()` would raise.
 pub(crate) fn receive(this: &PyProtocol<'_>, data: &[u8]) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return receive_by_methods(this, data);
+    }
     this.get().engine.feed(this.py(), data)?;
     go_on(this)
+}
+
+/// The same by the methods that Python sees.
+#[cold]
+fn receive_by_methods(this: &PyProtocol<'_>, mut data: &[u8]) -> PyResult<()> {
+    while !data.is_empty() {
+        let buffer = this.call_method1("get_buffer", (-1,))?;
+        let size = buffer.len()?.min(data.len());
+        buffer.set_item(
+            PySlice::new(this.py(), 0, size.cast_signed(), 1),
+            PyBytes::new(this.py(), &data[..size]),
+        )?;
+        this.call_method1("buffer_updated", (size,))?;
+        data = &data[size..];
+    }
+    Ok(())
 }
 
 /// Does what can be done with what has come in.
 #[inline]
 fn go_on(this: &PyProtocol<'_>) -> PyResult<()> {
     match this.get().state.get(this.py()) {
-        SSLState::Wrapped => do_read(this),
-        SSLState::DoHandshake => do_handshake(this),
-        SSLState::Flushing => do_flush(this),
-        SSLState::Shutdown => do_shutdown(this),
+        SSLState::Wrapped => call(this, "_do_read", do_read),
+        SSLState::DoHandshake => call(this, "_do_handshake", do_handshake),
+        SSLState::Flushing => call(this, "_do_flush", do_flush),
+        SSLState::Shutdown => call(this, "_do_shutdown", do_shutdown),
         SSLState::Unwrapped => Ok(()),
     }
 }
@@ -104,21 +123,21 @@ fn on_eof(this: &PyProtocol<'_>) -> PyResult<bool> {
     }
     match protocol.state.get(py) {
         SSLState::DoHandshake => {
-            on_handshake_complete(this, Err(PyConnectionResetError::new_err(())))?;
+            tell_of_handshake(this, Some(py.get_type::<PyConnectionResetError>().into_any()))?;
         }
         SSLState::Wrapped => {
-            protocol.set_state(SSLState::Flushing, py)?;
+            enter(this, SSLState::Flushing)?;
             if protocol.app_reading_paused.get(py) {
                 return Ok(true);
             }
-            do_flush(this)?;
+            call(this, "_do_flush", do_flush)?;
         }
         SSLState::Flushing => {
-            do_write(this)?;
-            protocol.set_state(SSLState::Shutdown, py)?;
-            do_shutdown(this)?;
+            call(this, "_do_write", do_write)?;
+            enter(this, SSLState::Shutdown)?;
+            call(this, "_do_shutdown", do_shutdown)?;
         }
-        SSLState::Shutdown => do_shutdown(this)?,
+        SSLState::Shutdown => call(this, "_do_shutdown", do_shutdown)?,
         SSLState::Unwrapped => {}
     }
     Ok(false)
@@ -141,7 +160,7 @@ pub(super) fn connection_lost<'py>(
         let lost = get(&protocol.app_protocol, py).getattr(intern!(py, "connection_lost"))?;
         protocol.event_loop(py)?.call_method1(intern!(py, "call_soon"), (lost, exception))?;
     }
-    protocol.set_state(SSLState::Unwrapped, py)?;
+    enter(this, SSLState::Unwrapped)?;
     for place in [
         &protocol.transport,
         &protocol.app_transport,
@@ -152,7 +171,7 @@ pub(super) fn connection_lost<'py>(
         place.slot(py).clear(py);
     }
     forget_app_buffer(protocol, py);
-    protocol.wakeup_waiter(Some(exception), py)?;
+    wakeup_waiter(this, Some(exception))?;
     cancel(&protocol.shutdown_timeout_handle, py)?;
     cancel(&protocol.handshake_timeout_handle, py)
 }

@@ -13,7 +13,9 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 use super::engine::{get, is_again};
 use super::outgoing::process_outgoing;
 use super::shutdown::do_read;
-use super::state::{PyProtocol, app_transport, cancel, caught, fatal_error};
+use super::state::{
+    PyProtocol, app_transport, call, cancel, caught, enter, fatal_error, wakeup_waiter,
+};
 use crate::names;
 
 /// Sets the timer and makes the first step, which on a client's side writes.
@@ -28,17 +30,18 @@ pub(super) fn start_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     } else {
         protocol.handshake_start_time.slot(py).clear(py);
     }
-    protocol.set_state(SSLState::DoHandshake, py)?;
+    enter(this, SSLState::DoHandshake)?;
     let check = this.getattr(intern!(py, "_check_handshake_timeout"))?;
     let timeout = get(&protocol.handshake_timeout, py);
     let handle = event_loop.call_method1(intern!(py, "call_later"), (timeout, check))?;
     protocol.handshake_timeout_handle.slot(py).set(handle);
     let speaks_second = get(&protocol.server_side, py).is_truthy()?;
-    if speaks_second && protocol.engine.is_genuine(py) && protocol.engine.pending_in(py)? == 0 {
+    let is_ours = protocol.engine.is_genuine(py) && !protocol.is_patched.get(py);
+    if speaks_second && is_ours && protocol.engine.pending_in(py)? == 0 {
         // OpenSSL would only say, by an exception, that it wants to hear something.
-        return process_outgoing(this);
+        return call(this, "_process_outgoing", process_outgoing);
     }
-    do_handshake(this)
+    call(this, "_do_handshake", do_handshake)
 }
 
 pub(super) fn log_debug<'py>(
@@ -67,13 +70,24 @@ pub(super) fn check_handshake_timeout(this: &PyProtocol<'_>) -> PyResult<()> {
 pub(super) fn do_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     match this.get().engine.call_public(intern!(py, "do_handshake")) {
-        Ok(_) => on_handshake_complete(this, Ok(())),
-        Err(error) if is_again(&error, py) => process_outgoing(this),
+        Ok(_) => tell_of_handshake(this, None),
+        Err(error) if is_again(&error, py) => call(this, "_process_outgoing", process_outgoing),
         Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            on_handshake_complete(this, Err(error))
+            tell_of_handshake(this, Some(error.into_value(py).into_bound(py).into_any()))
         }
         Err(error) => Err(error),
     }
+}
+
+/// [`on_handshake_complete`], or what stands in its place.
+pub(super) fn tell_of_handshake<'py>(
+    this: &PyProtocol<'py>,
+    exception: Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method1("_on_handshake_complete", (exception,)).map(drop);
+    }
+    on_handshake_complete(this, exception.map_or(Ok(()), |error| Err(PyErr::from_value(error))))
 }
 
 /// The handshake has ended. The timer goes first: whatever happens now is no longer its concern.
@@ -85,7 +99,7 @@ pub(super) fn on_handshake_complete(this: &PyProtocol<'_>, done: PyResult<()>) -
     cancel(&protocol.handshake_timeout_handle, py)?;
     let sslobj = get(&protocol.engine.sslobj, py);
     let peercert = done
-        .and_then(|()| protocol.set_state(SSLState::Wrapped, py))
+        .and_then(|()| enter(this, SSLState::Wrapped))
         .and_then(|()| sslobj.call_method0(intern!(py, "getpeercert")));
     let peercert = match peercert {
         Ok(peercert) => peercert,
@@ -107,24 +121,28 @@ pub(super) fn on_handshake_complete(this: &PyProtocol<'_>, done: PyResult<()>) -
     if protocol.app_state.get(py) == AppState::Init {
         protocol.app_state.set(py, AppState::Made);
         let app_protocol = get(&protocol.app_protocol, py);
-        app_protocol.call_method1(intern!(py, "connection_made"), (app_transport(this)?,))?;
+        let transport = if protocol.is_patched.get(py) {
+            this.call_method0("_get_app_transport")?
+        } else {
+            app_transport(this)?
+        };
+        app_protocol.call_method1(intern!(py, "connection_made"), (transport,))?;
     }
-    protocol.wakeup_waiter(None, py)?;
-    do_read(this)
+    wakeup_waiter(this, None)?;
+    call(this, "_do_read", do_read)
 }
 
 /// The transport below is told first, so that it is on its way out when the waiter wakes.
 #[cold]
 fn on_handshake_failed(this: &PyProtocol<'_>, error: PyErr) -> PyResult<()> {
     let py = this.py();
-    let protocol = this.get();
     let exception = caught(error, py)?;
-    protocol.set_state(SSLState::Unwrapped, py)?;
+    enter(this, SSLState::Unwrapped)?;
     let message = if exception.is_instance(names::SSL_CERTIFICATE_ERROR.get(py)?)? {
         "SSL handshake failed on verifying the certificate"
     } else {
         "SSL handshake failed"
     };
     fatal_error(this, &exception, message)?;
-    protocol.wakeup_waiter(Some(&exception), py)
+    wakeup_waiter(this, Some(&exception))
 }

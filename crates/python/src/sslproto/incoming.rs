@@ -12,22 +12,17 @@ use crate::transports::ABOVE;
 /// How much may wait to be decrypted before the transport below is asked to pause.
 pub(super) const HIGH_WATER: u64 = 256 * 1024;
 
-/// Decrypts what has come in and hands it on. Whether that was all: the other side has said so.
-pub(super) fn read(this: &PyProtocol<'_>) -> PyResult<bool> {
-    let py = this.py();
-    let protocol = this.get();
-    let is_ssl = protocol.app_protocol_is_ssl.get(py) && protocol.engine.is_genuine(py);
-    if protocol.app_protocol_is_buffer.get(py) && !is_ssl {
-        read_buffered(this)
-    } else {
-        read_copied(this, is_ssl)
-    }
+/// Whether the protocol above is TLS as well, to which bytes are handed as they are.
+pub(super) fn is_below_tls(protocol: &SSLProtocol, py: Python<'_>) -> bool {
+    protocol.app_protocol_is_ssl.get(py) && protocol.engine.is_genuine(py)
 }
 
-/// For a protocol with `data_received()`, and for TLS in TLS, which needs no buffer either.
-fn read_copied(this: &PyProtocol<'_>, is_ssl: bool) -> PyResult<bool> {
+/// Decrypts what has come in and hands it on, to a protocol with `data_received()`, and to TLS in
+/// TLS, which needs no buffer either. Whether that was all: the other side has said so.
+pub(super) fn read_copied(this: &PyProtocol<'_>) -> PyResult<bool> {
     let py = this.py();
     let protocol = this.get();
+    let is_ssl = is_below_tls(protocol, py);
     let received = protocol.engine.read(py)?;
     if let Some(data) = received.data {
         let app_protocol = get(&protocol.app_protocol, py);
@@ -45,11 +40,11 @@ fn read_copied(this: &PyProtocol<'_>, is_ssl: bool) -> PyResult<bool> {
     }
 }
 
-/// For a `BufferedProtocol`.
-fn read_buffered(this: &PyProtocol<'_>) -> PyResult<bool> {
+/// The same for a `BufferedProtocol`.
+pub(super) fn read_buffered(this: &PyProtocol<'_>) -> PyResult<bool> {
     let py = this.py();
     let protocol = this.get();
-    let hint = read_buffer_size(protocol, py)?;
+    let hint = asked_size(this)?;
     let buffer = get(&protocol.app_get_buffer, py).call1((hint,))?;
     let wanted = buffer.len()?;
     let view = protocol.engine.view(&buffer);
@@ -134,12 +129,21 @@ pub(super) fn read_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyResu
     protocol.engine.pending_in(py)
 }
 
+/// [`read_buffer_size`], or what stands in its place.
+#[inline]
+fn asked_size(this: &PyProtocol<'_>) -> PyResult<usize> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method0("_get_read_buffer_size")?.extract();
+    }
+    read_buffer_size(this.get(), this.py())
+}
+
 /// Asks the transport below to pause, or to go on.
 #[inline]
 pub(super) fn control_ssl_reading(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
-    let size = read_buffer_size(protocol, py)? as u64;
+    let size = asked_size(this)? as u64;
     let paused = protocol.ssl_reading_paused.get(py);
     let (pause, method) = match protocol.incoming_marks.get(py).judge(size, paused) {
         Flow::Keep => return Ok(()),

@@ -8,7 +8,7 @@ use pyo3::{Bound, Py, PyResult, Python, intern};
 
 use super::engine::get;
 use super::state::{
-    PyProtocol, SSLProtocol, caught, caught_unless_exit, fatal_error, protocol_of, report,
+    PyProtocol, SSLProtocol, call, caught, caught_unless_exit, fatal_error, protocol_of, report,
 };
 use crate::names;
 use crate::transports::{at_most, socket};
@@ -40,6 +40,9 @@ fn is_too_late(protocol: &SSLProtocol, py: Python<'_>) -> PyResult<bool> {
 #[inline]
 pub(super) fn write<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = this.py();
+    if this.get().is_patched.get(py) {
+        return this.call_method1("_write_appdata", ([data],)).map(drop);
+    }
     if is_too_late(this.get(), py)? {
         return Ok(());
     }
@@ -87,9 +90,10 @@ fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<
     let protocol = this.get();
     let view = View::read(data)?;
     let is_wrapped = protocol.state.get(py) == batonloop_core::SSLState::Wrapped;
-    if !is_wrapped || protocol.is_encrypting.get(py) || has_backlog(protocol, py) {
+    let waits = protocol.is_encrypting.get(py) || has_backlog(protocol, py);
+    if !is_wrapped || waits || protocol.is_patched.get(py) {
         append(protocol, view.copy_from(0)?);
-        return if is_wrapped { do_write(this) } else { Ok(()) };
+        return if is_wrapped { call(this, "_do_write", do_write) } else { Ok(()) };
     }
     let mut start = 0;
     while start < view.len() {
@@ -101,10 +105,14 @@ fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<
         // The application may change its buffer before this can be encrypted.
         prepend(protocol, view.copy_from(start)?);
         written?;
-        return process_outgoing(this);
+        return call(this, "_process_outgoing", process_outgoing);
     }
     drop(view);
-    if has_backlog(protocol, py) { do_write(this) } else { process_outgoing(this) }
+    if has_backlog(protocol, py) {
+        call(this, "_do_write", do_write)
+    } else {
+        call(this, "_process_outgoing", process_outgoing)
+    }
 }
 
 /// [`Engine::write`](super::engine::Engine::write). What OpenSSL calls from inside it may write
@@ -153,7 +161,7 @@ pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
     let protocol = this.get();
     if protocol.is_encrypting.get(py) {
         // Whoever is at it goes on with the rest.
-        return process_outgoing(this);
+        return call(this, "_process_outgoing", process_outgoing);
     }
     while let Some(data) = protocol.write_backlog.with(py, |backlog| backlog.pop_front()) {
         let data = data.into_bound(py);
@@ -178,7 +186,7 @@ pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
             break;
         }
     }
-    process_outgoing(this)
+    call(this, "_process_outgoing", process_outgoing)
 }
 
 /// Hands what is encrypted to the transport below.
@@ -191,7 +199,7 @@ pub(super) fn process_outgoing(this: &PyProtocol<'_>) -> PyResult<()> {
     {
         send(&get(&protocol.transport, py), data)?;
     }
-    control_app_writing(this)
+    call(this, "_control_app_writing", control_app_writing)
 }
 
 /// Sends encrypted bytes by the transport below. Transports are known by their exact type, for
@@ -218,12 +226,21 @@ pub(super) fn write_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyRes
     Ok(protocol.engine.pending_out(py)? + protocol.write_buffer_size.get(py))
 }
 
+/// [`write_buffer_size`], or what stands in its place.
+#[inline]
+fn asked_size(this: &PyProtocol<'_>) -> PyResult<usize> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method0("_get_write_buffer_size")?.extract();
+    }
+    write_buffer_size(this.get(), this.py())
+}
+
 /// Asks the application to pause, or to go on.
 #[inline]
 pub(super) fn control_app_writing(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
-    let size = write_buffer_size(protocol, py)? as u64;
+    let size = asked_size(this)? as u64;
     let paused = protocol.app_writing_paused.get(py);
     match protocol.outgoing_marks.get(py).judge(size, paused) {
         Flow::Keep => Ok(()),
@@ -264,7 +281,7 @@ pub(super) fn resume_writing(this: &PyProtocol<'_>) -> PyResult<()> {
         return Err(pyo3::exceptions::PyAssertionError::new_err(()));
     }
     paused.set(py, false);
-    process_outgoing(this)
+    call(this, "_process_outgoing", process_outgoing)
 }
 
 /// The marks for `high` and `low` as an application gives them, and the tuple `(low, high)` to

@@ -13,12 +13,14 @@ use batonloop_core::SSLState;
 use batonloop_cpython::coroutine;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods};
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
 use super::engine::{get, is_again};
-use super::incoming::{self, call_eof_received, control_ssl_reading};
+use super::incoming::{
+    call_eof_received, control_ssl_reading, is_below_tls, read_buffered, read_copied,
+};
 use super::outgoing::{do_write, has_backlog, process_outgoing};
-use super::state::{PyProtocol, SSLProtocol, cancel, caught, fatal_error};
+use super::state::{PyProtocol, call, cancel, caught, enter, fatal_error};
 use crate::names;
 
 /// Reads, hands on, and sends what that gave rise to.
@@ -37,25 +39,47 @@ fn read_and_answer(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
     if !protocol.app_reading_paused.get(py) {
-        if incoming::read(this)? {
-            call_eof_received(this)?;
-            start_shutdown(this)?;
+        if protocol.app_protocol_is_buffer.get(py) && !is_below_tls(protocol, py) {
+            call(this, "_do_read__buffered", do_read_buffered)?;
+        } else {
+            call(this, "_do_read__copied", do_read_copied)?;
         }
         if has_backlog(protocol, py) {
-            do_write(this)?;
+            call(this, "_do_write", do_write)?;
         } else {
-            process_outgoing(this)?;
+            call(this, "_process_outgoing", process_outgoing)?;
         }
     }
-    control_ssl_reading(this)
+    call(this, "_control_ssl_reading", control_ssl_reading)
+}
+
+/// asyncio's `_do_read__copied()`.
+pub(super) fn do_read_copied(this: &PyProtocol<'_>) -> PyResult<()> {
+    let is_over = read_copied(this)?;
+    end_if(this, is_over)
+}
+
+/// asyncio's `_do_read__buffered()`.
+pub(super) fn do_read_buffered(this: &PyProtocol<'_>) -> PyResult<()> {
+    let is_over = read_buffered(this)?;
+    end_if(this, is_over)
+}
+
+/// The other side will send no more.
+fn end_if(this: &PyProtocol<'_>, is_over: bool) -> PyResult<()> {
+    if is_over {
+        call(this, "_call_eof_received", call_eof_received)?;
+        call(this, "_start_shutdown", start_shutdown)?;
+    }
+    Ok(())
 }
 
 /// Goes on after `resume_reading()`.
 pub(super) fn resume(this: &PyProtocol<'_>) -> PyResult<()> {
     match this.get().state.get(this.py()) {
-        SSLState::Wrapped => do_read(this),
-        SSLState::Flushing => do_flush(this),
-        SSLState::Shutdown => do_shutdown(this),
+        SSLState::Wrapped => call(this, "_do_read", do_read),
+        SSLState::Flushing => call(this, "_do_flush", do_flush),
+        SSLState::Shutdown => call(this, "_do_shutdown", do_shutdown),
         SSLState::Unwrapped | SSLState::DoHandshake => Ok(()),
     }
 }
@@ -69,15 +93,15 @@ pub(super) fn start_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
     }
     protocol.close_app_transport(py)?;
     if protocol.state.get(py) == SSLState::DoHandshake {
-        return abort(protocol, None, py);
+        return abort(this, None);
     }
-    protocol.set_state(SSLState::Flushing, py)?;
+    enter(this, SSLState::Flushing)?;
     let check = this.getattr(intern!(py, "_check_shutdown_timeout"))?;
     let timeout = get(&protocol.shutdown_timeout, py);
     let handle =
         protocol.event_loop(py)?.call_method1(intern!(py, "call_later"), (timeout, check))?;
     protocol.shutdown_timeout_handle.slot(py).set(handle);
-    do_flush(this)
+    call(this, "_do_flush", do_flush)
 }
 
 /// The time for the shutdown is over.
@@ -93,9 +117,9 @@ pub(super) fn check_shutdown_timeout(this: &PyProtocol<'_>) -> PyResult<()> {
 
 /// Reads what has come in, then says goodbye.
 pub(super) fn do_flush(this: &PyProtocol<'_>) -> PyResult<()> {
-    do_read(this)?;
-    this.get().set_state(SSLState::Shutdown, this.py())?;
-    do_shutdown(this)
+    call(this, "_do_read", do_read)?;
+    enter(this, SSLState::Shutdown)?;
+    call(this, "_do_shutdown", do_shutdown)
 }
 
 /// Says goodbye, and waits for the other side's.
@@ -109,41 +133,67 @@ pub(super) fn do_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
     };
     match unwrapped {
         Ok(()) => {
-            process_outgoing(this)?;
-            call_eof_received(this)?;
-            on_shutdown_complete(this, None)
+            call(this, "_process_outgoing", process_outgoing)?;
+            call(this, "_call_eof_received", call_eof_received)?;
+            tell_of_shutdown(this, None)
         }
-        Err(error) if is_again(&error, py) => process_outgoing(this),
+        Err(error) if is_again(&error, py) => call(this, "_process_outgoing", process_outgoing),
         Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            on_shutdown_complete(this, Some(error))
+            tell_of_shutdown(this, Some(coroutine::exception_of(error, py)))
         }
         Err(error) => Err(error),
     }
 }
 
+/// [`on_shutdown_complete`], or what stands in its place.
+fn tell_of_shutdown<'py>(
+    this: &PyProtocol<'py>,
+    exception: Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method1("_on_shutdown_complete", (exception,)).map(drop);
+    }
+    on_shutdown_complete(this, exception.as_ref())
+}
+
 /// Both have said goodbye, or it failed. The transport below is closed in the next turn, after what
 /// the application may still do in this one.
-fn on_shutdown_complete(this: &PyProtocol<'_>, error: Option<PyErr>) -> PyResult<()> {
+pub(super) fn on_shutdown_complete(
+    this: &PyProtocol<'_>,
+    exception: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
     cancel(&protocol.shutdown_timeout_handle, py)?;
-    if let Some(error) = error {
-        let exception = coroutine::exception_of(error, py);
-        return fatal_error(this, &exception, "Fatal error on transport");
+    if let Some(exception) = exception {
+        return fatal_error(this, exception, "Fatal error on transport");
     }
     let close = get(&protocol.transport, py).getattr(intern!(py, "close"))?;
     protocol.event_loop(py)?.call_method1(intern!(py, "call_soon"), (close,))?;
     Ok(())
 }
 
+/// [`abort_itself`], or what stands in its place.
+pub(super) fn abort(this: &PyProtocol<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = this.py();
+    if !this.get().is_patched.get(py) {
+        return abort_itself(this, exception);
+    }
+    if passes_reasons_of_aborts(py)? {
+        this.call_method1("_abort", (exception,)).map(drop)
+    } else {
+        this.call_method0("_abort").map(drop)
+    }
+}
+
 /// Tears the connection down at once.
-pub(super) fn abort(
-    protocol: &SSLProtocol,
+pub(super) fn abort_itself(
+    this: &PyProtocol<'_>,
     exception: Option<&Bound<'_, PyAny>>,
-    py: Python<'_>,
 ) -> PyResult<()> {
-    protocol.set_state(SSLState::Unwrapped, py)?;
-    let Some(transport) = protocol.transport.slot(py).get(py) else {
+    let py = this.py();
+    enter(this, SSLState::Unwrapped)?;
+    let Some(transport) = this.get().transport.slot(py).get(py) else {
         return Ok(());
     };
     let exception = exception.filter(|exception| !exception.is_none());

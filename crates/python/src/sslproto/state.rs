@@ -8,7 +8,7 @@ use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, Fields, SSLTransport};
 use pyo3::exceptions::{PyAttributeError, PyException, PyOSError, PyRuntimeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict};
-use pyo3::{Bound, Py, PyErr, PyResult, Python, intern, pyclass};
+use pyo3::{Bound, IntoPyObject, Py, PyErr, PyResult, Python, intern, pyclass};
 
 use super::engine::{Engine, get};
 use crate::exceptions;
@@ -60,6 +60,8 @@ pub(crate) struct SSLProtocol {
     /// The marks as they were set, a tuple, where they were: any number of Python's will do.
     pub(super) incoming_limits: GilSlot,
     pub(super) outgoing_limits: GilSlot,
+    /// Whether somebody may have put a method of his own in the place of one of ours.
+    pub(super) is_patched: GilCell<bool>,
     pub(super) app_transport_created: GilCell<bool>,
     /// Whether the protocol above has a buffer of its own.
     pub(super) app_protocol_is_buffer: GilCell<bool>,
@@ -107,6 +109,7 @@ impl SSLProtocol {
             outgoing_marks: GilCell::new(marks),
             incoming_limits: GilSlot::new(),
             outgoing_limits: GilSlot::new(),
+            is_patched: GilCell::new(false),
             app_transport_created: GilCell::new(false),
             app_protocol_is_buffer: GilCell::new(false),
             app_protocol_is_ssl: GilCell::new(false),
@@ -209,6 +212,29 @@ impl SSLProtocol {
     }
 }
 
+/// Calls a private method that has asyncio's name: ours, or what somebody has put in its place.
+#[inline]
+pub(super) fn call<'py>(
+    this: &PyProtocol<'py>,
+    name: &str,
+    ours: impl FnOnce(&PyProtocol<'py>) -> PyResult<()>,
+) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method0(name).map(drop);
+    }
+    ours(this)
+}
+
+/// Enters the next state, by our `_set_state()` or what stands in its place.
+pub(super) fn enter(this: &PyProtocol<'_>, next: SSLState) -> PyResult<()> {
+    let py = this.py();
+    if this.get().is_patched.get(py) {
+        let state = names::SSL_PROTOCOL_STATE.get(py)?.getattr(next.name())?;
+        return this.call_method1("_set_state", (state,)).map(drop);
+    }
+    this.get().set_state(next, py)
+}
+
 /// The transport above, made when it is first asked for.
 pub(super) fn app_transport<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
@@ -223,6 +249,17 @@ pub(super) fn app_transport<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, 
     protocol.app_transport.slot(py).set(made.clone());
     protocol.app_transport_created.set(py, true);
     Ok(made)
+}
+
+/// [`SSLProtocol::wakeup_waiter`], or what stands in its place.
+pub(super) fn wakeup_waiter(
+    this: &PyProtocol<'_>,
+    exception: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method1("_wakeup_waiter", (exception,)).map(drop);
+    }
+    this.get().wakeup_waiter(exception, this.py())
 }
 
 /// Puts another protocol above.
@@ -279,10 +316,23 @@ pub(super) fn extra_info<'py>(
     }
 }
 
+/// [`fatal_error_itself`], or what stands in its place.
+#[cold]
+pub(super) fn fatal_error(
+    this: &PyProtocol<'_>,
+    exception: &Bound<'_, PyAny>,
+    message: &str,
+) -> PyResult<()> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method1("_fatal_error", (exception, message)).map(drop);
+    }
+    fatal_error_itself(this, exception, message)
+}
+
 /// The connection cannot go on: it is torn down, and told of if it was nobody's fault but ours or
 /// the application's.
 #[cold]
-pub(super) fn fatal_error(
+pub(super) fn fatal_error_itself(
     this: &PyProtocol<'_>,
     exception: &Bound<'_, PyAny>,
     message: &str,
@@ -376,4 +426,43 @@ pub(super) fn protocol_of<'py>(
 #[cold]
 fn no_protocol(attribute: &str) -> PyErr {
     PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
+}
+
+impl SSLProtocol {
+    pub(super) fn set_outgoing(
+        &self,
+        marks: WaterMarks,
+        limits: Option<Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) {
+        self.outgoing_marks.set(py, marks);
+        self.outgoing_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
+    }
+
+    pub(super) fn set_incoming(
+        &self,
+        marks: WaterMarks,
+        limits: Option<Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) {
+        self.incoming_marks.set(py, marks);
+        self.incoming_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
+    }
+
+    /// `(low, high)` for writing.
+    pub(super) fn outgoing_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        limits(get(&self.outgoing_limits, py), self.outgoing_marks.get(py))
+    }
+
+    /// `(low, high)` for reading.
+    pub(super) fn incoming_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        limits(get(&self.incoming_limits, py), self.incoming_marks.get(py))
+    }
+}
+
+fn limits<'py>(given: Bound<'py, PyAny>, marks: WaterMarks) -> PyResult<Bound<'py, PyAny>> {
+    if given.is_none() {
+        return Ok((marks.low, marks.high).into_pyobject(given.py())?.into_any());
+    }
+    Ok(given)
 }
