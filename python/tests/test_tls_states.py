@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import ssl
+import sys
 import warnings
 import weakref
 from typing import Any
@@ -1240,3 +1241,73 @@ def test_an_object_of_ones_own_in_place_of_openssl(tls: Tls, tls_loop: Any) -> N
     tls.world.turn(tls_loop)
     assert wire.below.calls == ["close"]
     wire.lose()
+
+
+# --- What is being handled ----------------------------------------------------
+
+
+def handled() -> type[BaseException] | None:
+    """What an `except` block around us has caught."""
+    return sys.exc_info()[0]
+
+
+@pytest.mark.parametrize("name", ["data_received", "eof_received", "pause_writing"])
+@pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
+def test_a_report_comes_while_the_error_is_handled(
+    tls: Tls, tls_loop: Any, factory: type[Recorder], name: str
+) -> None:
+    # So that a handler may log the traceback without looking for the exception.
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    story: list[Any] = []
+    tls_loop.set_exception_handler(lambda loop, context: story.append(handled()))
+    wire = Wire(tls, tls_loop, protocol=factory()).shake_hands()
+    wire.below._force_close = lambda exc: story.append(handled())  # type: ignore[method-assign]
+    if name == "data_received" and factory is BufferedRecorder:
+        name = "buffer_updated"
+    setattr(wire.protocol, name, fail)
+    wire.protocol.transport.set_protocol(wire.protocol)
+    if name == "pause_writing":
+        wire.protocol.transport.set_write_buffer_limits(0)
+        wire.ssl.pause_writing()
+        wire.protocol.transport.write(b"much")
+    elif name == "eof_received":
+        wire.deliver(wire.peer_says_goodbye())
+    else:
+        wire.deliver(wire.peer_writes(b"data"))
+    assert set(story) == {ZeroDivisionError}
+    wire.lose()
+
+
+def test_a_failed_handshake_is_told_below_while_it_is_handled(tls: Tls, tls_loop: Any) -> None:
+    story: list[Any] = []
+    wire = Wire(tls, tls_loop)
+    wire.below._force_close = lambda exc: story.append(handled())  # type: ignore[method-assign]
+    wire.connect()
+    wire.deliver(b"x" * 100)
+    assert story == [ssl.SSLError]
+    assert isinstance(wire.waiter.exception(), ssl.SSLError)
+    wire.lose()
+
+
+@pytest.mark.parametrize("when", ["handshake", "shutdown"])
+def test_an_error_below_remembers_that_openssl_wanted_more(
+    tls: Tls, tls_loop: Any, when: str
+) -> None:
+    def fail(data: Any) -> None:
+        raise ZeroDivisionError
+
+    wire = Wire(tls, tls_loop, server_side=False)
+    if when == "shutdown":
+        wire.shake_hands()
+    wire.below.write = fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError) as raised:
+        if when == "handshake":
+            wire.connect()
+        else:
+            wire.protocol.transport.close()
+    assert type(raised.value.__context__) is ssl.SSLWantReadError
+    wire.ssl._app_transport.abort()
+    wire.lose()
+    wire.waiter.cancel()

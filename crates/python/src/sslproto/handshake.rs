@@ -71,9 +71,16 @@ pub(super) fn do_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     match this.get().engine.call_public(intern!(py, "do_handshake")) {
         Ok(_) => tell_of_handshake(this, None),
-        Err(error) if is_again(&error, py) => call(this, "_process_outgoing", process_outgoing),
+        Err(error) if is_again(&error, py) => {
+            coroutine::while_handling(&coroutine::exception_of(error, py), || {
+                call(this, "_process_outgoing", process_outgoing)
+            })
+        }
         Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            tell_of_handshake(this, Some(error.into_value(py).into_bound(py).into_any()))
+            let exception = coroutine::exception_of(error, py);
+            coroutine::while_handling(&exception, || {
+                tell_of_handshake(this, Some(exception.clone()))
+            })
         }
         Err(error) => Err(error),
     }
@@ -137,12 +144,14 @@ pub(super) fn on_handshake_complete(this: &PyProtocol<'_>, done: PyResult<()>) -
 fn on_handshake_failed(this: &PyProtocol<'_>, error: PyErr) -> PyResult<()> {
     let py = this.py();
     let exception = caught(error, py)?;
-    enter(this, SSLState::Unwrapped)?;
-    let message = if exception.is_instance(names::SSL_CERTIFICATE_ERROR.get(py)?)? {
-        "SSL handshake failed on verifying the certificate"
-    } else {
-        "SSL handshake failed"
-    };
-    fatal_error(this, &exception, message)?;
-    wakeup_waiter(this, Some(&exception))
+    coroutine::while_handling(&exception, || {
+        enter(this, SSLState::Unwrapped)?;
+        let message = if exception.is_instance(names::SSL_CERTIFICATE_ERROR.get(py)?)? {
+            "SSL handshake failed on verifying the certificate"
+        } else {
+            "SSL handshake failed"
+        };
+        fatal_error(this, &exception, message)?;
+        wakeup_waiter(this, Some(&exception))
+    })
 }

@@ -5,7 +5,7 @@ use pyo3::types::{PyAnyMethods, PyBytes, PyBytesMethods};
 use pyo3::{PyResult, Python, intern};
 
 use super::engine::{Ending, get};
-use super::state::{PyProtocol, SSLProtocol, caught_unless_exit, fatal_error};
+use super::state::{PyProtocol, SSLProtocol, caught_unless_exit, fatal_error_caught};
 use crate::names;
 use crate::transports::ABOVE;
 
@@ -95,9 +95,11 @@ pub(super) fn call_eof_received(this: &PyProtocol<'_>) -> PyResult<()> {
         .and_then(|keep_open| if keep_open { warn_of_keep_open(py) } else { Ok(()) });
     match told {
         Ok(()) => Ok(()),
-        Err(error) => {
-            fatal_error(this, &caught_unless_exit(error, py)?, "Error calling eof_received()")
-        }
+        Err(error) => fatal_error_caught(
+            this,
+            &caught_unless_exit(error, py)?,
+            "Error calling eof_received()",
+        ),
     }
 }
 

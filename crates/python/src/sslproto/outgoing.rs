@@ -2,13 +2,15 @@
 
 use batonloop_core::{Flow, WaterMarks};
 use batonloop_cpython::buffer::View;
+use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, SSLTransport, SocketTransport};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
 use pyo3::{Bound, Py, PyResult, Python, intern};
 
 use super::engine::get;
 use super::state::{
-    PyProtocol, SSLProtocol, call, caught, caught_unless_exit, fatal_error, protocol_of, report,
+    PyProtocol, SSLProtocol, call, caught, caught_unless_exit, fatal_error_caught, protocol_of,
+    report,
 };
 use crate::names;
 use crate::transports::{at_most, socket};
@@ -79,7 +81,7 @@ fn join<'py>(pieces: &[Bound<'py, PyAny>], py: Python<'py>) -> PyResult<Bound<'p
 fn or_fatal(this: &PyProtocol<'_>, written: PyResult<()>) -> PyResult<()> {
     match written {
         Ok(()) => Ok(()),
-        Err(error) => fatal_error(this, &caught(error, this.py())?, FATAL),
+        Err(error) => fatal_error_caught(this, &caught(error, this.py())?, FATAL),
     }
 }
 
@@ -259,7 +261,9 @@ fn tell_app(this: &PyProtocol<'_>, pause: bool) -> PyResult<()> {
     };
     let exception = caught_unless_exit(error, py)?;
     let message = format!("protocol.{method}() failed");
-    report(this, &message, &exception, get(&protocol.app_transport, py))
+    coroutine::while_handling(&exception, || {
+        report(this, &message, &exception, get(&protocol.app_transport, py))
+    })
 }
 
 /// The transport below has too much to send.

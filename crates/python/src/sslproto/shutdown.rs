@@ -20,7 +20,7 @@ use super::incoming::{
     call_eof_received, control_ssl_reading, is_below_tls, read_buffered, read_copied,
 };
 use super::outgoing::{do_write, has_backlog, process_outgoing};
-use super::state::{PyProtocol, call, cancel, caught, enter, fatal_error};
+use super::state::{PyProtocol, call, cancel, caught, enter, fatal_error, fatal_error_caught};
 use crate::names;
 
 /// Reads, hands on, and sends what that gave rise to.
@@ -31,7 +31,7 @@ pub(super) fn do_read(this: &PyProtocol<'_>) -> PyResult<()> {
     }
     match read_and_answer(this) {
         Ok(()) => Ok(()),
-        Err(error) => fatal_error(this, &caught(error, py)?, "Fatal error on SSL protocol"),
+        Err(error) => fatal_error_caught(this, &caught(error, py)?, "Fatal error on SSL protocol"),
     }
 }
 
@@ -137,9 +137,16 @@ pub(super) fn do_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
             call(this, "_call_eof_received", call_eof_received)?;
             tell_of_shutdown(this, None)
         }
-        Err(error) if is_again(&error, py) => call(this, "_process_outgoing", process_outgoing),
+        Err(error) if is_again(&error, py) => {
+            coroutine::while_handling(&coroutine::exception_of(error, py), || {
+                call(this, "_process_outgoing", process_outgoing)
+            })
+        }
         Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            tell_of_shutdown(this, Some(coroutine::exception_of(error, py)))
+            let exception = coroutine::exception_of(error, py);
+            coroutine::while_handling(&exception, || {
+                tell_of_shutdown(this, Some(exception.clone()))
+            })
         }
         Err(error) => Err(error),
     }

@@ -316,6 +316,16 @@ pub(super) fn extra_info<'py>(
     }
 }
 
+/// [`fatal_error`] from inside the `except` block that caught the exception.
+#[cold]
+pub(super) fn fatal_error_caught(
+    this: &PyProtocol<'_>,
+    exception: &Bound<'_, PyAny>,
+    message: &str,
+) -> PyResult<()> {
+    coroutine::while_handling(exception, || fatal_error(this, exception, message))
+}
+
 /// [`fatal_error_itself`], or what stands in its place.
 #[cold]
 pub(super) fn fatal_error(
@@ -345,15 +355,13 @@ pub(super) fn fatal_error_itself(
     }
     if exception.is_instance_of::<PyOSError>() {
         if protocol.is_debug(py)? {
-            coroutine::while_handling(exception, || {
-                let keywords = PyDict::new(py);
-                keywords.set_item(intern!(py, "exc_info"), true)?;
-                names::LOGGER.get(py)?.call_method(
-                    intern!(py, "debug"),
-                    ("%r: %s", this, message),
-                    Some(&keywords),
-                )
-            })?;
+            let keywords = PyDict::new(py);
+            keywords.set_item(intern!(py, "exc_info"), true)?;
+            names::LOGGER.get(py)?.call_method(
+                intern!(py, "debug"),
+                ("%r: %s", this, message),
+                Some(&keywords),
+            )?;
         }
         return Ok(());
     }
