@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 from asyncio import constants
 from asyncio.sslproto import (
     AppProtocolState,
@@ -10,6 +11,7 @@ from asyncio.sslproto import (
     _create_transport_context,
     add_flowcontrol_defaults,
 )
+from typing import Any
 
 from . import _batonloop
 
@@ -43,3 +45,23 @@ class SSLProtocol(_batonloop.SSLProtocol, asyncio.BufferedProtocol):
     """
 
     max_size = 256 * 1024
+    _is_overridden = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        above = cls.__mro__[: cls.__mro__.index(SSLProtocol)]
+        cls._is_overridden = any(name in vars(base) for base in above for name in _METHODS)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a method of this object's own is called in the place of ours."""
+        if not self._put(name, value):
+            super().__setattr__(name, value)
+            if name in _METHODS:
+                self._mark_patched()
+
+
+_METHODS = frozenset(
+    name
+    for name in vars(asyncio.sslproto.SSLProtocol)
+    if not name.startswith("__") and hasattr(_batonloop.SSLProtocol, name)
+)

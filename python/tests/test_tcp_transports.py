@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import weakref
 from asyncio import trsock
 from typing import Any
 
@@ -310,6 +312,33 @@ def test_what_libraries_read_of_a_transport(world: World, loop: Any) -> None:
         assert transport._conn_lost == 1
         world.turn(loop, 2)
         assert transport._sock is None
+
+
+def test_others_may_keep_attributes_of_their_own_on_a_transport(world: World, loop: Any) -> None:
+    async def main() -> None:
+        ends = os.pipe()
+        ours, theirs = socket.socketpair()
+        made = [
+            await loop.create_connection(asyncio.Protocol, sock=ours),
+            await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+            ),
+            await loop.connect_read_pipe(asyncio.Protocol, open(ends[0], "rb", 0)),
+            await loop.connect_write_pipe(asyncio.BaseProtocol, open(ends[1], "wb", 0)),
+        ]
+        for transport, _ in made:
+            transport.mine = transport
+            vars(transport)["also mine"] = 1
+            assert vars(transport)["mine"] is transport
+            assert getattr(transport, "also mine") == 1
+            del transport.mine
+            assert "mine" not in vars(transport)
+            assert weakref.ref(transport)() is transport
+            transport.close()
+        await asyncio.sleep(0)
+        theirs.close()
+
+    loop.run_until_complete(main())
 
 
 def test_the_repr_of_each_state(world: World, loop: Any, kind: str) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import ssl
+import sys
 import warnings
 import weakref
 from typing import Any
@@ -23,26 +24,19 @@ from tls_tools import (
     client_context,
     everywhere,
     of_version,
+    reports,
     server_context,
     tls,
     tls_loop,
 )
 
-__all__ = ("tls", "tls_loop")
+__all__ = ("reports", "tls", "tls_loop")
 
 pytestmark = everywhere
 
 VERSIONS = pytest.mark.parametrize(
     "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
 )
-
-
-@pytest.fixture
-def reports(tls_loop: Any) -> list[dict[str, Any]]:
-    """What the loop's exception handler is told."""
-    told: list[dict[str, Any]] = []
-    tls_loop.set_exception_handler(lambda loop, context: told.append(context))
-    return told
 
 
 # --- The handshake ------------------------------------------------------------
@@ -571,6 +565,10 @@ def renegotiable() -> ssl.SSLContext:
     return context
 
 
+# A number of OpenSSL's, for its SSL_ctrl().
+SET_MAX_SEND_FRAGMENT = 52
+
+
 def renegotiate(wire: Wire) -> None:
     """The peer shakes hands again, to the end."""
     OpenSSL().renegotiate(wire.peer)
@@ -604,20 +602,19 @@ def test_a_handshake_that_may_not_begin_anew(tls: Tls, tls_loop: Any) -> None:
     wire.lose()
 
 
-@pytest.mark.parametrize("act", ["write", "read", "close", "abort", "lose", "swap"])
-def test_python_that_openssl_calls_in_the_middle_of_a_read(
-    tls: Tls, tls_loop: Any, reports: list[dict[str, Any]], act: str
-) -> None:
-    # The name of the server is asked for in every handshake, here from inside our read.
-    said: list[str] = []
+def interfering(wires: list[Wire], act: str, said: list[str]) -> ssl.SSLContext:
+    """A server's context that does something to the only wire, from inside a second handshake."""
 
     def interfere(sslobj: Any, name: str | None, context: ssl.SSLContext) -> None:
-        if not wire.waiter.done():
+        [wire] = wires or [None]
+        if wire is None or not wire.waiter.done():
             return
         said.append(act)
         match act:
             case "write":
                 wire.protocol.transport.write(b"from inside")
+            case "write much":
+                wire.protocol.transport.write(bytes(300_000))
             case "read":
                 wire.ssl._do_read()
             case "close":
@@ -631,7 +628,22 @@ def test_python_that_openssl_calls_in_the_middle_of_a_read(
 
     context = renegotiable()
     context.sni_callback = interfere
+    return context
+
+
+ACTS = ["write", "write much", "read", "close", "abort", "lose", "swap"]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_python_that_openssl_calls_in_the_middle_of_a_read(
+    tls: Tls, tls_loop: Any, reports: list[dict[str, Any]], act: str
+) -> None:
+    # The name of the server is asked for in every handshake, here from inside our read.
+    wires: list[Wire] = []
+    said: list[str] = []
+    context = interfering(wires, act, said)
     wire = Wire(tls, tls_loop, context=context)
+    wires.append(wire)
     wire.shake_hands()
     try:
         renegotiate(wire)
@@ -641,6 +653,52 @@ def test_python_that_openssl_calls_in_the_middle_of_a_read(
     context.sni_callback = None
     wire.lose()
     assert wire.story[0] == "made"
+    assert wire.story.count(("lost", None)) == 1
+
+
+@pytest.mark.parametrize("size", [5, 300_000], ids=["short", "long"])
+@pytest.mark.parametrize("act", ACTS)
+def test_python_that_openssl_calls_in_the_middle_of_a_write(
+    tls: Tls, tls_loop: Any, reports: list[dict[str, Any]], act: str, size: int
+) -> None:
+    # The peer begins a handshake anew in two records. The first is read; the second has come in
+    # when the application writes, so that our write goes on with the handshake.
+    wires: list[Wire] = []
+    said: list[str] = []
+    context = interfering(wires, act, said)
+    peer_context = client_context()
+    peer_context.set_ciphers("ALL:@SECLEVEL=0")
+    peer_context.check_hostname = False
+    name = ".".join(["a" * 60] * 4)
+    wire = Wire(tls, tls_loop, context=context, peer_context=peer_context, server_hostname=name)
+    wires.append(wire)
+    wire.shake_hands()
+    openssl = OpenSSL()
+    openssl.call("SSL_ctrl", wire.peer, SET_MAX_SEND_FRAGMENT, 512, 0)
+    openssl.renegotiate(wire.peer)
+    with pytest.raises(ssl.SSLWantReadError):
+        wire.peer.do_handshake()
+    hello = wire.from_peer()
+    first = 5 + int.from_bytes(hello[3:5])
+    assert first < len(hello)
+    wire.deliver(hello[:first])
+    wire.protocol.transport.pause_reading()
+    wire.deliver(hello[first:])
+    assert said == []
+    wire.protocol.transport.write(b"x" * size)
+    assert said == [act]
+    context.sni_callback = None
+    if act in ("write", "write much", "read"):
+        # The handshake goes on, and all arrives, once and in the order in which it was written.
+        wire.protocol.transport.resume_reading()
+        tls.world.turn(tls_loop)
+        arrived = b""
+        for _ in range(4):
+            arrived += wire.peer_reads() or b""
+            wire.deliver(wire.from_peer())
+        inside = {"write": b"from inside", "write much": bytes(300_000), "read": b""}
+        assert arrived == b"x" * size + inside[act]
+    wire.lose()
     assert wire.story.count(("lost", None)) == 1
 
 
@@ -1183,3 +1241,73 @@ def test_an_object_of_ones_own_in_place_of_openssl(tls: Tls, tls_loop: Any) -> N
     tls.world.turn(tls_loop)
     assert wire.below.calls == ["close"]
     wire.lose()
+
+
+# --- What is being handled ----------------------------------------------------
+
+
+def handled() -> type[BaseException] | None:
+    """What an `except` block around us has caught."""
+    return sys.exc_info()[0]
+
+
+@pytest.mark.parametrize("name", ["data_received", "eof_received", "pause_writing"])
+@pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
+def test_a_report_comes_while_the_error_is_handled(
+    tls: Tls, tls_loop: Any, factory: type[Recorder], name: str
+) -> None:
+    # So that a handler may log the traceback without looking for the exception.
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    story: list[Any] = []
+    tls_loop.set_exception_handler(lambda loop, context: story.append(handled()))
+    wire = Wire(tls, tls_loop, protocol=factory()).shake_hands()
+    wire.below._force_close = lambda exc: story.append(handled())  # type: ignore[method-assign]
+    if name == "data_received" and factory is BufferedRecorder:
+        name = "buffer_updated"
+    setattr(wire.protocol, name, fail)
+    wire.protocol.transport.set_protocol(wire.protocol)
+    if name == "pause_writing":
+        wire.protocol.transport.set_write_buffer_limits(0)
+        wire.ssl.pause_writing()
+        wire.protocol.transport.write(b"much")
+    elif name == "eof_received":
+        wire.deliver(wire.peer_says_goodbye())
+    else:
+        wire.deliver(wire.peer_writes(b"data"))
+    assert set(story) == {ZeroDivisionError}
+    wire.lose()
+
+
+def test_a_failed_handshake_is_told_below_while_it_is_handled(tls: Tls, tls_loop: Any) -> None:
+    story: list[Any] = []
+    wire = Wire(tls, tls_loop)
+    wire.below._force_close = lambda exc: story.append(handled())  # type: ignore[method-assign]
+    wire.connect()
+    wire.deliver(b"x" * 100)
+    assert story == [ssl.SSLError]
+    assert isinstance(wire.waiter.exception(), ssl.SSLError)
+    wire.lose()
+
+
+@pytest.mark.parametrize("when", ["handshake", "shutdown"])
+def test_an_error_below_remembers_that_openssl_wanted_more(
+    tls: Tls, tls_loop: Any, when: str
+) -> None:
+    def fail(data: Any) -> None:
+        raise ZeroDivisionError
+
+    wire = Wire(tls, tls_loop, server_side=False)
+    if when == "shutdown":
+        wire.shake_hands()
+    wire.below.write = fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError) as raised:
+        if when == "handshake":
+            wire.connect()
+        else:
+            wire.protocol.transport.close()
+    assert type(raised.value.__context__) is ssl.SSLWantReadError
+    wire.ssl._app_transport.abort()
+    wire.lose()
+    wire.waiter.cancel()

@@ -81,6 +81,14 @@ def tls_loop(tls: Tls) -> Iterator[Any]:
     result.close()
 
 
+@pytest.fixture
+def reports(tls_loop: Any) -> list[dict[str, Any]]:
+    """What the loop's exception handler is told."""
+    told: list[dict[str, Any]] = []
+    tls_loop.set_exception_handler(lambda loop, context: told.append(context))
+    return told
+
+
 # --- Contexts -----------------------------------------------------------------
 
 

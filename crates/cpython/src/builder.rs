@@ -91,6 +91,19 @@ impl<K: Kind> TypeBuilder<K> {
         }
     }
 
+    /// Shows the dict of the objects as `__dict__`.
+    #[must_use]
+    pub fn showing_dict(mut self) -> Self {
+        self.properties.push(ffi::PyGetSetDef {
+            name: c"__dict__".as_ptr(),
+            get: Some(ffi::PyObject_GenericGetDict),
+            set: Some(ffi::PyObject_GenericSetDict),
+            doc: ptr::null(),
+            closure: ptr::null_mut(),
+        });
+        self
+    }
+
     /// Makes the type.
     ///
     /// # Errors

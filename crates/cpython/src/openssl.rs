@@ -7,201 +7,40 @@
 //! [`Unclear`](End::Unclear): the caller then asks the method, which finds OpenSSL's queue of
 //! errors as it was and raises what it always raises.
 //!
-//! Where the pointers stand in the Python objects is private to CPython, so it is not believed:
-//! [`Library::find`] makes a connection and compares what stands there with what OpenSSL says of
-//! it. The functions are those of the library that `_ssl` has loaded, never of another one.
+//! How the library is found, and why its pointers can be trusted, is in `openssl/library.rs`.
 //!
-//! OpenSSL may call back into Python from inside a read or a write (a log of keys, a message of a
-//! renegotiation). So no call holds a borrow of ours, and a call that comes back to the same
-//! connection finds it busy and goes the way of the method.
+//! OpenSSL may call back into Python from inside a read or a write (to ask for a certificate when a
+//! handshake begins anew), and a method lets other threads run. So no call holds a borrow of ours,
+//! and a call that comes to the same connection meanwhile finds it busy, be it with a direct call
+//! or with a method, and goes the way of the method: what then happens in OpenSSL is what happens
+//! under asyncio, behind the lock that newer Pythons put around it.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyType};
-use pyo3::{Bound, Py, PyResult, PyTraverseError, PyVisit, Python};
+use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes};
+use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python};
 
 use crate::buffer::{self, View};
 use crate::bytes::Filling;
 use crate::cell::{GilCell, GilSlot};
 
-/// Where `_ssl.MemoryBIO` and `_ssl._SSLContext` keep their pointer, in words.
-const POINTER: usize = 2;
-/// Where `_ssl._SSLSocket` keeps its `SSL*`.
-const SSL: usize = 3;
-/// Where `_ssl._SSLSocket` keeps its context, just behind.
-const CONTEXT: usize = 4;
+mod library;
+
+pub use library::Library;
+
+use library::{POINTER, SSL, word};
 
 /// How much is read into memory of our own before it is copied, once, into an object of its size.
 const SMALL: usize = 8 * 1024;
 /// The most bytes in a record.
 const RECORD: usize = 16 * 1024;
 
-// Linux's numbers. On a system with others `dlopen` fails or finds nothing, and the methods serve.
-const RTLD_NOW: c_int = 2;
-const RTLD_NOLOAD: c_int = 4;
 const SSL_ERROR_WANT_READ: c_int = 2;
 const SSL_ERROR_WANT_WRITE: c_int = 3;
 const SSL_ERROR_ZERO_RETURN: c_int = 6;
 const SSL_RECEIVED_SHUTDOWN: c_int = 2;
-
-unsafe extern "C" {
-    fn dlopen(file: *const c_char, flags: c_int) -> *mut c_void;
-    fn dlsym(library: *mut c_void, symbol: *const c_char) -> *mut c_void;
-}
-
-/// Declares the functions that are looked up, under the names OpenSSL gives them.
-macro_rules! library {
-    ($($field:ident = $symbol:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        /// Functions of the OpenSSL that `_ssl` has loaded, and the classes of `_ssl`.
-        pub struct Library {
-            $($field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
-            socket_class: Py<PyAny>,
-            bio_class: Py<PyAny>,
-        }
-
-        impl Library {
-            fn load(file: &CStr, socket_class: Py<PyAny>, bio_class: Py<PyAny>) -> Option<Self> {
-                // SAFETY: the path is a C string, and the library is loaded already: no code runs.
-                let handle = unsafe { dlopen(file.as_ptr(), RTLD_NOW | RTLD_NOLOAD) };
-                if handle.is_null() {
-                    return None;
-                }
-                $(
-                    let name: &CStr = $symbol;
-                    // SAFETY: the handle is alive and stays so, for it is never closed.
-                    let found = unsafe { dlsym(handle, name.as_ptr()) };
-                    if found.is_null() {
-                        return None;
-                    }
-                    // SAFETY: that is the signature of the function of this name in OpenSSL 1.1.1
-                    // and 3, and a pointer to a function is as wide as any.
-                    let $field = unsafe {
-                        std::mem::transmute::<
-                            *mut c_void,
-                            unsafe extern "C" fn($($argument),*) $(-> $result)?,
-                        >(found)
-                    };
-                )*
-                Some(Self { $($field,)* socket_class, bio_class })
-            }
-        }
-    };
-}
-
-library! {
-    ssl_read = c"SSL_read_ex": fn(*mut c_void, *mut c_void, usize, *mut usize) -> c_int;
-    ssl_write = c"SSL_write_ex": fn(*mut c_void, *const c_void, usize, *mut usize) -> c_int;
-    ssl_error = c"SSL_get_error": fn(*const c_void, c_int) -> c_int;
-    ssl_pending = c"SSL_pending": fn(*const c_void) -> c_int;
-    ssl_shutdown = c"SSL_get_shutdown": fn(*const c_void) -> c_int;
-    ssl_context = c"SSL_get_SSL_CTX": fn(*const c_void) -> *mut c_void;
-    ssl_read_bio = c"SSL_get_rbio": fn(*const c_void) -> *mut c_void;
-    ssl_write_bio = c"SSL_get_wbio": fn(*const c_void) -> *mut c_void;
-    bio_read = c"BIO_read": fn(*mut c_void, *mut c_void, c_int) -> c_int;
-    bio_write = c"BIO_write": fn(*mut c_void, *const c_void, c_int) -> c_int;
-    bio_pending = c"BIO_ctrl_pending": fn(*mut c_void) -> usize;
-    peek_error = c"ERR_peek_error": fn() -> c_ulong;
-    clear_errors = c"ERR_clear_error": fn();
-}
-
-impl Library {
-    /// The library, if this Python's objects are laid out as we think; looked at once.
-    pub fn find(py: Python<'_>) -> Option<&'static Self> {
-        static FOUND: PyOnceLock<Option<Library>> = PyOnceLock::new();
-        // A Python without `ssl`, or with another one, is no error: the methods serve as well.
-        FOUND.get_or_init(py, || Self::probe(py).ok().flatten()).as_ref()
-    }
-
-    fn probe(py: Python<'_>) -> PyResult<Option<Self>> {
-        let module = py.import("_ssl")?;
-        let file = CString::new(module.getattr("__file__")?.extract::<String>()?)?;
-        let socket_class = module.getattr("_SSLSocket")?.unbind();
-        let bio_class = module.getattr("MemoryBIO")?.unbind();
-        let Some(found) = Self::load(&file, socket_class, bio_class) else {
-            return Ok(None);
-        };
-        Ok(Some(found).filter(|found| found.knows_the_layout(py).unwrap_or(false)))
-    }
-
-    /// Makes a connection and compares the pointers in it with what OpenSSL says of it.
-    fn knows_the_layout(&self, py: Python<'_>) -> PyResult<bool> {
-        let module = py.import("ssl")?;
-        let protocol = module.getattr("PROTOCOL_TLS_SERVER")?;
-        let context = module.getattr("SSLContext")?.call1((protocol,))?;
-        let [incoming, outgoing] =
-            [module.getattr("MemoryBIO")?.call0()?, module.getattr("MemoryBIO")?.call0()?];
-        let made = context.call_method1("wrap_bio", (&incoming, &outgoing, true))?;
-        let socket = made.getattr("_sslobj")?;
-        let long_enough = size_of_objects(&socket)? > CONTEXT * size_of::<usize>()
-            && size_of_objects(&context)? > POINTER * size_of::<usize>()
-            && size_of_objects(&incoming)? > POINTER * size_of::<usize>();
-        if !long_enough
-            || !socket.get_type().is(&self.socket_class)
-            || !incoming.get_type().is(&self.bio_class)
-            || word(&socket, CONTEXT) != context.as_ptr().cast()
-        {
-            return Ok(false);
-        }
-        let ssl = word(&socket, SSL);
-        if ssl.is_null() || !ssl.cast::<usize>().is_aligned() {
-            return Ok(false);
-        }
-        // SAFETY: the word stands between two that were found as expected, where CPython has kept
-        // its `SSL*` ever since these objects exist.
-        let good = unsafe { (self.ssl_context)(ssl) } == word(&context, POINTER);
-        if !good || !self.belong_together(ssl, &incoming, &outgoing) {
-            return Ok(false);
-        }
-        incoming.call_method1("write", (PyBytes::new(py, b"probe"),))?;
-        // SAFETY: the pointer has just been shown to be that of the BIO.
-        let pending = unsafe { (self.bio_pending)(word(&incoming, POINTER)) };
-        Ok(pending == b"probe".len())
-    }
-
-    /// Empties OpenSSL's queue of errors, so that what stands there later is of the next call. To
-    /// look first costs a tenth of emptying a queue that is empty, as it is but after a failure.
-    #[inline]
-    fn forget_errors(&self) {
-        // SAFETY: the queue is this thread's own.
-        if unsafe { (self.peek_error)() } != 0 {
-            // SAFETY: as above.
-            unsafe { (self.clear_errors)() };
-        }
-    }
-
-    /// Whether the two BIOs are those that OpenSSL reads from and writes to.
-    fn belong_together(
-        &self,
-        ssl: *mut c_void,
-        incoming: &Bound<'_, PyAny>,
-        outgoing: &Bound<'_, PyAny>,
-    ) -> bool {
-        // SAFETY: the pointer is that of a live connection.
-        let read_bio = unsafe { (self.ssl_read_bio)(ssl) };
-        // SAFETY: as above.
-        let write_bio = unsafe { (self.ssl_write_bio)(ssl) };
-        !read_bio.is_null()
-            && !write_bio.is_null()
-            && read_bio == word(incoming, POINTER)
-            && write_bio == word(outgoing, POINTER)
-    }
-}
-
-fn size_of_objects(object: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let class: Bound<'_, PyType> = object.get_type();
-    class.getattr("__basicsize__")?.extract()
-}
-
-/// A word of an object that is longer than that.
-fn word(object: &Bound<'_, PyAny>, index: usize) -> *mut c_void {
-    // SAFETY: the sizes of the three classes were compared before any word of theirs is read.
-    let place = unsafe { object.as_ptr().cast::<*mut c_void>().add(index) };
-    // SAFETY: the object is alive and that long; words are aligned.
-    unsafe { *place }
-}
 
 /// How an operation ended that did not do all it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,15 +81,17 @@ impl Default for Connection {
     }
 }
 
-/// Marks a connection as busy and keeps its socket, for as long as it lives.
-struct Busy<'a, 'py> {
+/// Marks a connection as busy for as long as it lives.
+pub struct Busy<'a, 'py> {
     connection: &'a Connection,
-    socket: Bound<'py, PyAny>,
+    py: Python<'py>,
+    /// Of a direct call: what keeps its pointers alive.
+    _socket: Option<Bound<'py, PyAny>>,
 }
 
 impl Drop for Busy<'_, '_> {
     fn drop(&mut self) {
-        self.connection.is_busy.set(self.socket.py(), false);
+        self.connection.is_busy.set(self.py, false);
     }
 }
 
@@ -312,6 +153,19 @@ impl Connection {
         self.socket.visit(|slot| slot.visit(visit))
     }
 
+    /// Marks it as busy while a method of the Python object is called; None if it is already.
+    ///
+    /// Whoever comes by meanwhile, from inside the call or in another thread, goes the way of the
+    /// method too.
+    #[inline]
+    pub fn hold<'py>(&self, py: Python<'py>) -> Option<Busy<'_, 'py>> {
+        if self.is_busy.get(py) {
+            return None;
+        }
+        self.is_busy.set(py, true);
+        Some(Busy { connection: self, py, _socket: None })
+    }
+
     /// The pointers, for a call that may run Python: nobody else gets them until it is over, and
     /// the socket lives at least as long.
     #[inline]
@@ -322,7 +176,7 @@ impl Connection {
         let pointers = self.pointers.get(py)?;
         let socket = self.socket.slot(py).get(py)?;
         self.is_busy.set(py, true);
-        Some((pointers, Busy { connection: self, socket }))
+        Some((pointers, Busy { connection: self, py, _socket: Some(socket) }))
     }
 
     /// How many bytes have come in and were not looked at.

@@ -76,7 +76,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let ssl_transport = sslproto::make_transport_type(py)?;
     let ssl_protocol = py.get_type::<sslproto::SSLProtocol>();
     sslproto::add_hot_methods(&ssl_protocol)?;
-    sslproto::SSLProtocol::announce(py);
+    sslproto::announce(py);
     let event_loop = py.get_type::<host::EventLoop>();
     base_events::add_hot_methods(&event_loop)?;
     module.add("Handle", handle)?;

@@ -1,373 +1,60 @@
 //! `SSLProtocol`: TLS between a transport below, of any kind, and a protocol of the application.
 //!
 //! Below it is a `BufferedProtocol` on a transport; above it gives out a transport of its own
-//! ([`transport`]). The states and their order are in `core/src/sslproto.rs`, OpenSSL is behind
-//! [`engine`]; here stand the fields and what all parts share. What comes in goes through
-//! [`incoming`], what goes out through [`outgoing`], and [`handshake`] holds the beginning and the
-//! end. Names, order and messages are those of asyncio's `sslproto.py`.
+//! ([`transport`]). The states and their order are in `core/src/sslproto.rs`. Names, order and
+//! messages are those of asyncio's `sslproto.py`. The parts form a line, in which each knows only
+//! those above it:
 //!
-//! A transport of ours need not call the methods that Python sees: it finds the protocol with
-//! [`SSLProtocol::cast`], hands bytes to [`incoming::receive`], and is called by [`below`], which
-//! knows transports by their exact type.
+//! ```text
+//! engine      OpenSSL
+//! state       the fields, and what all parts share
+//! outgoing    what the application writes, encrypted and sent
+//! incoming    what has come in, decrypted and handed on
+//! shutdown    reading, and the end, which call each other
+//! handshake   the beginning
+//! below       what the transport below calls
+//! attributes  what others set
+//! class       what Python sees of the protocol
+//! transport   what the application calls
+//! ```
+//!
+//! A transport of ours need not call the methods that Python sees: it knows the protocol by its
+//! exact type and hands bytes to [`below::receive`], by the way that [`announce`] shows it. TLS in
+//! TLS goes the same way.
 
-use std::collections::VecDeque;
+use pyo3::Python;
+use pyo3::types::PyAnyMethods;
 
-use batonloop_core::{AppState, SSLState, WaterMarks};
-use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell, TypeCache};
-use batonloop_cpython::coroutine;
-use batonloop_cpython::kind::{self, Fields, SSLTransport};
-use pyo3::exceptions::{PyException, PyOSError, PyRuntimeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict};
-use pyo3::{Bound, Py, PyErr, PyResult, Python, intern, pyclass};
-
-use crate::exceptions;
-use crate::names::{self, none};
+use crate::names;
 use crate::transports::{self, Above};
 
-mod below;
-mod class;
 mod engine;
-mod handshake;
-pub(crate) mod incoming;
+mod state;
 mod outgoing;
+mod incoming;
+mod shutdown;
+mod handshake;
+mod below;
+mod attributes;
+mod class;
 mod transport;
 
 pub(crate) use class::add_hot_methods;
 pub(crate) use engine::{allow_direct, way};
+pub(crate) use state::SSLProtocol;
 pub(crate) use transport::make_type as make_transport_type;
 
-use engine::{Engine, get};
-
-type PyProtocol<'py> = Bound<'py, SSLProtocol>;
-
-/// The native half of `batonloop.sslproto.SSLProtocol`, which adds the bases that Python knows.
-///
-/// Attributes have asyncio's names, without the underscore. Empty places stand for None.
-#[pyclass(frozen, subclass, module = "batonloop._batonloop")]
-pub(crate) struct SSLProtocol {
-    event_loop: GilSlot,
-    app_protocol: GilSlot,
-    /// The bound methods of a `BufferedProtocol`; empty for any other protocol.
-    app_get_buffer: GilSlot,
-    app_buffer_updated: GilSlot,
-    app_transport: GilSlot,
-    /// The transport below, from `connection_made()` to `connection_lost()`.
-    transport: GilSlot,
-    waiter: GilSlot,
-    sslcontext: GilSlot,
-    server_side: GilSlot,
-    server_hostname: GilSlot,
-    /// What the transport above answers, a dict.
-    extra: GilSlot,
-    handshake_timeout: GilSlot,
-    shutdown_timeout: GilSlot,
-    handshake_timeout_handle: GilSlot,
-    shutdown_timeout_handle: GilSlot,
-    /// When the handshake began, in debug mode.
-    handshake_start_time: GilSlot,
-    /// What the transport below reads into, a bytearray and its memoryview; made when it asks.
-    ssl_buffer: GilSlot,
-    ssl_buffer_view: GilSlot,
-    engine: Engine,
-    /// What could not be encrypted yet, oldest first.
-    write_backlog: LoopCell<VecDeque<Py<PyBytes>>>,
-    /// How many bytes those are.
-    write_buffer_size: GilCell<usize>,
-    state: GilCell<SSLState>,
-    app_state: GilCell<AppState>,
-    /// How often something was written after the end; the warning of it comes late.
-    conn_lost: GilCell<u64>,
-    incoming_marks: GilCell<WaterMarks>,
-    outgoing_marks: GilCell<WaterMarks>,
-    /// The marks as they were set, a tuple, where they were: any number of Python's will do.
-    incoming_limits: GilSlot,
-    outgoing_limits: GilSlot,
-    app_transport_created: GilCell<bool>,
-    /// Whether the protocol above has a buffer of its own.
-    app_protocol_is_buffer: GilCell<bool>,
-    /// Whether the protocol above is one of this very class: TLS in TLS.
-    app_protocol_is_ssl: GilCell<bool>,
-    eof_received: GilCell<bool>,
-    ssl_writing_paused: GilCell<bool>,
-    ssl_reading_paused: GilCell<bool>,
-    app_reading_paused: GilCell<bool>,
-    app_writing_paused: GilCell<bool>,
-}
-
-static PROTOCOL_CLASS: TypeCache = TypeCache::new();
-
-impl SSLProtocol {
-    fn empty() -> Self {
-        let marks = WaterMarks { high: 0, low: 0 };
-        Self {
-            event_loop: GilSlot::new(),
-            app_protocol: GilSlot::new(),
-            app_get_buffer: GilSlot::new(),
-            app_buffer_updated: GilSlot::new(),
-            app_transport: GilSlot::new(),
-            transport: GilSlot::new(),
-            waiter: GilSlot::new(),
-            sslcontext: GilSlot::new(),
-            server_side: GilSlot::new(),
-            server_hostname: GilSlot::new(),
-            extra: GilSlot::new(),
-            handshake_timeout: GilSlot::new(),
-            shutdown_timeout: GilSlot::new(),
-            handshake_timeout_handle: GilSlot::new(),
-            shutdown_timeout_handle: GilSlot::new(),
-            handshake_start_time: GilSlot::new(),
-            ssl_buffer: GilSlot::new(),
-            ssl_buffer_view: GilSlot::new(),
-            engine: Engine::new(),
-            write_backlog: LoopCell::new(VecDeque::new()),
-            write_buffer_size: GilCell::new(0),
-            state: GilCell::new(SSLState::Unwrapped),
-            app_state: GilCell::new(AppState::Init),
-            conn_lost: GilCell::new(0),
-            incoming_marks: GilCell::new(marks),
-            outgoing_marks: GilCell::new(marks),
-            incoming_limits: GilSlot::new(),
-            outgoing_limits: GilSlot::new(),
-            app_transport_created: GilCell::new(false),
-            app_protocol_is_buffer: GilCell::new(false),
-            app_protocol_is_ssl: GilCell::new(false),
-            eof_received: GilCell::new(false),
-            ssl_writing_paused: GilCell::new(false),
-            ssl_reading_paused: GilCell::new(false),
-            app_reading_paused: GilCell::new(false),
-            app_writing_paused: GilCell::new(false),
-        }
-    }
-
-    /// Every place of its own, for the collector; the engine has more.
-    fn places(&self) -> [&GilSlot; 20] {
-        [
-            &self.event_loop,
-            &self.app_protocol,
-            &self.app_get_buffer,
-            &self.app_buffer_updated,
-            &self.app_transport,
-            &self.transport,
-            &self.waiter,
-            &self.sslcontext,
-            &self.server_side,
-            &self.server_hostname,
-            &self.extra,
-            &self.handshake_timeout,
-            &self.shutdown_timeout,
-            &self.handshake_timeout_handle,
-            &self.shutdown_timeout_handle,
-            &self.handshake_start_time,
-            &self.ssl_buffer,
-            &self.ssl_buffer_view,
-            &self.incoming_limits,
-            &self.outgoing_limits,
-        ]
-    }
-
-    /// `object`, if it is a protocol of ours.
-    #[inline]
-    pub(crate) fn cast<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Self>> {
-        PROTOCOL_CLASS.cast::<Self>(object)
-    }
-
-    /// Tells our transports how to hand bytes to a protocol of this class.
-    pub(crate) fn announce(py: Python<'_>) {
-        static ABOVE: Above = Above {
-            is: |protocol| {
-                let class = names::SSL_PROTOCOL.get(protocol.py())?;
-                Ok(protocol.get_type().is(class))
-            },
-            receive: |protocol, data| match SSLProtocol::cast(protocol) {
-                Some(this) => incoming::receive(this, data),
-                None => Ok(()),
-            },
-        };
-        transports::ABOVE.set(py, Some(&ABOVE));
-    }
-
-    /// The loop, which is there from `__init__` on.
-    fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let event_loop = self.event_loop.slot(py).get(py);
-        event_loop.ok_or_else(|| exceptions::uninitialised("SSLProtocol"))
-    }
-
-    /// Whether the loop is in debug mode.
-    fn is_debug(&self, py: Python<'_>) -> PyResult<bool> {
-        self.event_loop(py)?.call_method0(intern!(py, "get_debug"))?.is_truthy()
-    }
-
-    /// Enters the next state.
-    fn set_state(&self, next: SSLState, py: Python<'_>) -> PyResult<()> {
-        let state = self.state.get(py);
-        if !state.may_become(next) {
-            return Err(PyRuntimeError::new_err(format!(
-                "cannot switch state from SSLProtocolState.{} to SSLProtocolState.{}",
-                state.name(),
-                next.name()
-            )));
-        }
-        self.state.set(py, next);
-        Ok(())
-    }
-
-    /// Marks the transport above as closed, so that its end is no surprise.
-    fn close_app_transport(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(transport) = self.app_transport.slot(py).get(py) else {
-            return Ok(());
-        };
-        match kind::cast::<SSLTransport>(&transport) {
-            Some(transport) => transport.fields().set_open(false),
-            None => transport.setattr(intern!(py, "_closed"), true)?,
-        }
-        Ok(())
-    }
-
-    /// Tells who waits for the handshake: that it is done, or why not.
-    fn wakeup_waiter(&self, exception: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
-        let Some(waiter) = self.waiter.slot(py).get(py) else {
-            return Ok(());
-        };
-        if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-            match exception.filter(|exception| !exception.is_none()) {
-                Some(exception) => {
-                    waiter.call_method1(intern!(py, "set_exception"), (exception,))?
-                }
-                None => waiter.call_method1(intern!(py, "set_result"), (none(py),))?,
-            };
-        }
-        self.waiter.slot(py).clear(py);
-        Ok(())
-    }
-}
-
-/// The transport above, made when it is first asked for.
-fn app_transport<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let protocol = this.get();
-    if let Some(transport) = protocol.app_transport.slot(py).get(py) {
-        return Ok(transport);
-    }
-    if protocol.app_transport_created.get(py) {
-        return Err(PyRuntimeError::new_err("Creating _SSLProtocolTransport twice"));
-    }
-    let made = names::SSL_TRANSPORT.get(py)?.call1((protocol.event_loop(py)?, this))?;
-    protocol.app_transport.slot(py).set(made.clone());
-    protocol.app_transport_created.set(py, true);
-    Ok(made)
-}
-
-/// Puts another protocol above.
-fn set_app_protocol<'py>(this: &PyProtocol<'py>, app_protocol: &Bound<'py, PyAny>) -> PyResult<()> {
-    let py = this.py();
-    let protocol = this.get();
-    let is_buffer = app_protocol.hasattr(intern!(py, "get_buffer"))?
-        && app_protocol.is_instance(names::BUFFERED_PROTOCOL.get(py)?)?;
-    let methods = if is_buffer {
-        let get_buffer = app_protocol.getattr(intern!(py, "get_buffer"))?;
-        Some((get_buffer, app_protocol.getattr(intern!(py, "buffer_updated"))?))
-    } else {
-        None
+/// Tells our transports how to hand bytes to a protocol of this class.
+pub(crate) fn announce(py: Python<'_>) {
+    static ABOVE: Above = Above {
+        is: |protocol| {
+            let class = names::SSL_PROTOCOL.get(protocol.py())?;
+            Ok(protocol.get_type().is(class))
+        },
+        receive: |protocol, data| match SSLProtocol::cast(protocol) {
+            Some(this) => below::receive(this, data),
+            None => Ok(()),
+        },
     };
-    let is_ssl = app_protocol.get_type().is(names::SSL_PROTOCOL.get(py)?);
-    protocol.app_protocol_is_buffer.set(py, is_buffer);
-    protocol.app_protocol_is_ssl.set(py, is_ssl);
-    protocol.app_protocol.slot(py).set(app_protocol.clone());
-    match methods {
-        Some((get_buffer, buffer_updated)) => {
-            protocol.app_get_buffer.slot(py).set(get_buffer);
-            protocol.app_buffer_updated.slot(py).set(buffer_updated);
-        }
-        None => forget_app_buffer(protocol, py),
-    }
-    Ok(())
-}
-
-fn forget_app_buffer(protocol: &SSLProtocol, py: Python<'_>) {
-    protocol.app_get_buffer.slot(py).clear(py);
-    protocol.app_buffer_updated.slot(py).clear(py);
-}
-
-/// The answer of the transport above, or of the one below.
-fn extra_info<'py>(
-    this: &PyProtocol<'py>,
-    name: &Bound<'py, PyAny>,
-    default: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let protocol = this.get();
-    let default = default.cloned().unwrap_or_else(|| none(py));
-    if let Some(extra) = protocol.extra.slot(py).get(py)
-        && extra.contains(name)?
-    {
-        return extra.get_item(name);
-    }
-    match protocol.transport.slot(py).get(py) {
-        Some(transport) => transport.call_method1(intern!(py, "get_extra_info"), (name, default)),
-        None => Ok(default),
-    }
-}
-
-/// The connection cannot go on: it is torn down, and told of if it was nobody's fault but ours or
-/// the application's.
-#[cold]
-fn fatal_error(this: &PyProtocol<'_>, exception: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
-    let py = this.py();
-    let protocol = this.get();
-    let transport = get(&protocol.transport, py);
-    if transport.is_truthy()? {
-        transport.call_method1(intern!(py, "_force_close"), (exception,))?;
-    }
-    if exception.is_instance_of::<PyOSError>() {
-        if protocol.is_debug(py)? {
-            coroutine::while_handling(exception, || {
-                let keywords = PyDict::new(py);
-                keywords.set_item(intern!(py, "exc_info"), true)?;
-                names::LOGGER.get(py)?.call_method(
-                    intern!(py, "debug"),
-                    ("%r: %s", this, message),
-                    Some(&keywords),
-                )
-            })?;
-        }
-        return Ok(());
-    }
-    if exception.is_instance(names::CANCELLED_ERROR.get(py)?)? {
-        return Ok(());
-    }
-    report(this, message, exception, get(&protocol.transport, py))
-}
-
-/// Tells the loop's exception handler.
-#[cold]
-fn report<'py>(
-    this: &PyProtocol<'py>,
-    message: &str,
-    exception: &Bound<'py, PyAny>,
-    transport: Bound<'py, PyAny>,
-) -> PyResult<()> {
-    let py = this.py();
-    let context = PyDict::new(py);
-    context.set_item(intern!(py, "message"), message)?;
-    context.set_item(intern!(py, "exception"), exception)?;
-    context.set_item(intern!(py, "transport"), transport)?;
-    context.set_item(intern!(py, "protocol"), this)?;
-    this.get().event_loop(py)?.call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    Ok(())
-}
-
-/// What an `except Exception:` does with `error`: takes it, or lets it pass.
-fn caught<'py>(error: PyErr, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    if error.is_instance_of::<PyException>(py) {
-        return Ok(coroutine::exception_of(error, py));
-    }
-    Err(error)
-}
-
-/// What asyncio's code does after `except (KeyboardInterrupt, SystemExit): raise`: takes it.
-fn caught_unless_exit<'py>(error: PyErr, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    if exceptions::is_exit(&error, py) {
-        return Err(error);
-    }
-    Ok(coroutine::exception_of(error, py))
+    transports::ABOVE.set(py, Some(&ABOVE));
 }

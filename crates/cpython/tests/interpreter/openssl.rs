@@ -177,6 +177,28 @@ fn a_goodbye_is_an_end_and_an_error_is_left_to_the_method() {
 }
 
 #[test]
+fn while_a_method_is_called_nobody_goes_the_direct_way() {
+    with_python(|py| {
+        let pair = Pair::new(py);
+        let connection = pair.open();
+        let data = PyBytes::new(py, b"data");
+        let view = View::read(data.as_any()).expect("bytes");
+        let buffer = PyByteArray::new(py, b"--------");
+        let place = View::write(buffer.as_any()).expect("bytes");
+        pair.client_writes(b"abc");
+        let held = connection.hold(py).expect("nobody has it");
+        assert!(connection.hold(py).is_none());
+        assert_eq!(read(&connection, py), (Vec::new(), End::Unclear));
+        assert_eq!(connection.read_into(&place, 0, 8, py), Err(End::Unclear));
+        assert_eq!(connection.write(&view, 0, py), Err(End::Unclear));
+        assert!(connection.is_open(py) && connection.pending_out(py) == Some(0));
+        drop(held);
+        assert_eq!(read(&connection, py), (b"abc".to_vec(), End::Again));
+        assert_eq!(connection.write(&view, 0, py), Ok(4));
+    });
+}
+
+#[test]
 fn only_pythons_own_objects_that_belong_together_are_opened() {
     with_python(|py| {
         let (pair, other) = (Pair::new(py), Pair::new(py));

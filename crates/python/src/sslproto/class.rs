@@ -8,20 +8,18 @@
 use std::collections::VecDeque;
 use std::ffi::CStr;
 
-use batonloop_core::{AppState, SSLState, WaterMarks};
+use batonloop_core::{AppState, SSLState};
 use batonloop_cpython::builder::add_method;
 use batonloop_cpython::method::Method;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict, PyTuple, PyType};
-use pyo3::{
-    Bound, IntoPyObject, Py, PyResult, PyTraverseError, PyVisit, Python, intern, pymethods,
-};
+use pyo3::{Bound, Py, PyErr, PyResult, PyTraverseError, PyVisit, Python, intern, pymethods};
 
 use super::engine::get;
-use super::{
-    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error, handshake, incoming, outgoing,
-    set_app_protocol,
+use super::state::{
+    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error_itself, set_app_protocol,
 };
+use super::{attributes, below, handshake, incoming, outgoing, shutdown};
 use crate::names::{self, none};
 
 /// A timeout as it was given, any number of Python's, or asyncio's default.
@@ -40,45 +38,6 @@ fn timeout<'py>(
         return Err(PyValueError::new_err(message));
     }
     Ok(timeout)
-}
-
-impl SSLProtocol {
-    pub(super) fn set_outgoing(
-        &self,
-        marks: WaterMarks,
-        limits: Option<Bound<'_, PyAny>>,
-        py: Python<'_>,
-    ) {
-        self.outgoing_marks.set(py, marks);
-        self.outgoing_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
-    }
-
-    pub(super) fn set_incoming(
-        &self,
-        marks: WaterMarks,
-        limits: Option<Bound<'_, PyAny>>,
-        py: Python<'_>,
-    ) {
-        self.incoming_marks.set(py, marks);
-        self.incoming_limits.slot(py).set(limits.unwrap_or_else(|| none(py)));
-    }
-
-    /// `(low, high)` for writing.
-    pub(super) fn outgoing_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        limits(get(&self.outgoing_limits, py), self.outgoing_marks.get(py))
-    }
-
-    /// `(low, high)` for reading.
-    pub(super) fn incoming_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        limits(get(&self.incoming_limits, py), self.incoming_marks.get(py))
-    }
-}
-
-fn limits<'py>(given: Bound<'py, PyAny>, marks: WaterMarks) -> PyResult<Bound<'py, PyAny>> {
-    if given.is_none() {
-        return Ok((marks.low, marks.high).into_pyobject(given.py())?.into_any());
-    }
-    Ok(given)
 }
 
 #[pymethods]
@@ -151,6 +110,9 @@ impl SSLProtocol {
         protocol.set_incoming(marks, None, py);
         let (marks, _) = outgoing::marks(None, None, outgoing::HIGH_WATER, py)?;
         protocol.set_outgoing(marks, None, py);
+        if this.getattr(intern!(py, "_is_overridden"))?.is_truthy()? {
+            protocol.is_patched.set(py, true);
+        }
         app_transport(this)?;
         Ok(())
     }
@@ -162,12 +124,12 @@ impl SSLProtocol {
         this: &Bound<'py, Self>,
         transport: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        handshake::connection_made(this, transport)
+        below::connection_made(this, transport)
     }
 
     /// The transport below is lost or closed; exc is an exception or None.
     fn connection_lost<'py>(this: &Bound<'py, Self>, exc: &Bound<'py, PyAny>) -> PyResult<()> {
-        handshake::connection_lost(this, exc)
+        below::connection_lost(this, exc)
     }
 
     /// The other side has closed its half of the connection below.
@@ -175,7 +137,7 @@ impl SSLProtocol {
     /// Returns True if what has come in is still to be read, else None: the transport below may
     /// then close.
     fn eof_received(this: &Bound<'_, Self>) -> PyResult<Option<bool>> {
-        Ok(handshake::eof_received(this)?.then_some(true))
+        Ok(below::eof_received(this)?.then_some(true))
     }
 
     /// The transport below has too much to send.
@@ -215,19 +177,118 @@ impl SSLProtocol {
 
     /// Begin to close the connection, unless that has begun.
     fn _start_shutdown(this: &Bound<'_, Self>) -> PyResult<()> {
-        handshake::start_shutdown(this)
+        shutdown::start_shutdown(this)
+    }
+
+    /// Shake hands: set the timer and make the first step.
+    fn _start_handshake(this: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::start_handshake(this)
+    }
+
+    /// Go on with the handshake.
+    fn _do_handshake(this: &Bound<'_, Self>) -> PyResult<()> {
+        handshake::do_handshake(this)
+    }
+
+    /// The handshake is done, or has failed by this exception.
+    fn _on_handshake_complete(
+        this: &Bound<'_, Self>,
+        handshake_exc: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let done = handshake_exc.map_or(Ok(()), |error| Err(PyErr::from_value(error)));
+        handshake::on_handshake_complete(this, done)
+    }
+
+    /// Tell who waits for the handshake: that it is done, or why not.
+    #[pyo3(signature = (exc=None))]
+    fn _wakeup_waiter(&self, exc: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
+        self.wakeup_waiter(exc, py)
+    }
+
+    /// Enter the next state; RuntimeError if it cannot follow.
+    fn _set_state(&self, new_state: &Bound<'_, PyAny>, py: Python<'_>) -> PyResult<()> {
+        self.set_state(attributes::state_of(new_state)?, py)
+    }
+
+    /// Read what has come in, then say goodbye.
+    fn _do_flush(this: &Bound<'_, Self>) -> PyResult<()> {
+        shutdown::do_flush(this)
+    }
+
+    /// Say goodbye, and wait for the other side's.
+    fn _do_shutdown(this: &Bound<'_, Self>) -> PyResult<()> {
+        shutdown::do_shutdown(this)
+    }
+
+    /// Both have said goodbye, or it failed by this exception.
+    fn _on_shutdown_complete(
+        this: &Bound<'_, Self>,
+        shutdown_exc: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        shutdown::on_shutdown_complete(this, shutdown_exc)
+    }
+
+    /// Tell the application, once, that no more will come.
+    fn _call_eof_received(this: &Bound<'_, Self>) -> PyResult<()> {
+        incoming::call_eof_received(this)
+    }
+
+    /// Encrypt what waits, as far as that goes, and send it.
+    fn _do_write(this: &Bound<'_, Self>) -> PyResult<()> {
+        outgoing::do_write(this)
+    }
+
+    /// Send what is encrypted.
+    fn _process_outgoing(this: &Bound<'_, Self>) -> PyResult<()> {
+        outgoing::process_outgoing(this)
+    }
+
+    /// Ask the application to pause, or to go on.
+    fn _control_app_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        outgoing::control_app_writing(this)
+    }
+
+    /// Ask the transport below to pause, or to go on.
+    fn _control_ssl_reading(this: &Bound<'_, Self>) -> PyResult<()> {
+        incoming::control_ssl_reading(this)
+    }
+
+    /// Set how many bytes may wait to be sent.
+    #[pyo3(signature = (high=None, low=None))]
+    fn _set_write_buffer_limits<'py>(
+        &self,
+        high: Option<&Bound<'py, PyAny>>,
+        low: Option<&Bound<'py, PyAny>>,
+        py: Python<'py>,
+    ) -> PyResult<()> {
+        let (marks, limits) = outgoing::marks(high, low, outgoing::HIGH_WATER, py)?;
+        self.set_outgoing(marks, limits, py);
+        Ok(())
+    }
+
+    /// Set how many encrypted bytes may wait.
+    #[pyo3(signature = (high=None, low=None))]
+    fn _set_read_buffer_limits<'py>(
+        &self,
+        high: Option<&Bound<'py, PyAny>>,
+        low: Option<&Bound<'py, PyAny>>,
+        py: Python<'py>,
+    ) -> PyResult<()> {
+        let (marks, limits) = outgoing::marks(high, low, incoming::HIGH_WATER, py)?;
+        self.set_incoming(marks, limits, py);
+        Ok(())
     }
 
     /// Tear the connection down at once, for this reason or none.
     #[pyo3(signature = (exc=None))]
-    fn _abort(&self, exc: Option<&Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<()> {
-        handshake::abort(self, exc, py)
+    fn _abort(this: &Bound<'_, Self>, exc: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        shutdown::abort_itself(this, exc)
     }
 
     /// Tear the connection down, and report it unless it is an OSError.
     #[pyo3(signature = (exc, message="Fatal error on transport"))]
     fn _fatal_error(this: &Bound<'_, Self>, exc: &Bound<'_, PyAny>, message: &str) -> PyResult<()> {
-        fatal_error(this, exc, message)
+        fatal_error_itself(this, exc, message)
     }
 
     /// Abort the connection if the handshake is still going on.
@@ -237,17 +298,29 @@ impl SSLProtocol {
 
     /// Abort the connection if the shutdown is still going on.
     fn _check_shutdown_timeout(this: &Bound<'_, Self>) -> PyResult<()> {
-        handshake::check_shutdown_timeout(this)
+        shutdown::check_shutdown_timeout(this)
     }
 
     /// Decrypt what has come in and hand it on.
     fn _do_read(this: &Bound<'_, Self>) -> PyResult<()> {
-        incoming::do_read(this)
+        shutdown::do_read(this)
+    }
+
+    /// The same for a protocol with data_received(), whatever else the protocol is.
+    #[pyo3(name = "_do_read__copied")]
+    fn do_read_copied(this: &Bound<'_, Self>) -> PyResult<()> {
+        shutdown::do_read_copied(this)
+    }
+
+    /// The same for a BufferedProtocol.
+    #[pyo3(name = "_do_read__buffered")]
+    fn do_read_buffered(this: &Bound<'_, Self>) -> PyResult<()> {
+        shutdown::do_read_buffered(this)
     }
 
     /// Go on after resume_reading(), in the next turn.
     fn _resume(this: &Bound<'_, Self>) -> PyResult<()> {
-        incoming::resume(this)
+        shutdown::resume(this)
     }
 
     /// Hand nothing on until _resume_reading().
@@ -358,6 +431,58 @@ impl SSLProtocol {
         get(&self.shutdown_timeout_handle, py)
     }
 
+    #[getter]
+    fn _handshake_start_time<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.handshake_start_time, py)
+    }
+
+    #[getter]
+    fn _app_protocol_get_buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.app_get_buffer, py)
+    }
+
+    #[getter]
+    fn _app_protocol_buffer_updated<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        get(&self.app_buffer_updated, py)
+    }
+
+    #[getter]
+    fn _app_transport_created(&self, py: Python<'_>) -> bool {
+        self.app_transport_created.get(py)
+    }
+
+    /// What the transport below reads into, made when it is first asked for.
+    #[getter]
+    fn _ssl_buffer<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        below::get_buffer(this)?;
+        Ok(get(&this.get().ssl_buffer, this.py()))
+    }
+
+    #[getter]
+    fn _ssl_buffer_view<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        below::get_buffer(this)
+    }
+
+    #[getter]
+    fn _incoming_low_water<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.incoming_limits(py)?.get_item(0)
+    }
+
+    #[getter]
+    fn _incoming_high_water<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.incoming_limits(py)?.get_item(1)
+    }
+
+    #[getter]
+    fn _outgoing_low_water<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.outgoing_limits(py)?.get_item(0)
+    }
+
+    #[getter]
+    fn _outgoing_high_water<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.outgoing_limits(py)?.get_item(1)
+    }
+
     /// The ssl.SSLObject; another object with its methods may be put here.
     #[getter(_sslobj)]
     fn read_sslobj<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -449,6 +574,16 @@ impl SSLProtocol {
         self.app_reading_paused.get(py)
     }
 
+    /// Put a value where asyncio keeps an attribute of this name; whether there is such a place.
+    fn _put<'py>(this: &Bound<'py, Self>, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+        attributes::put(this, name, value)
+    }
+
+    /// Call the private methods by their names from now on, for they may be somebody else's.
+    fn _mark_patched(&self, py: Python<'_>) {
+        self.is_patched.set(py, true);
+    }
+
     /// Whether records are read and written without Python; see batonloop's DESIGN.
     #[getter]
     fn _is_direct(&self, py: Python<'_>) -> bool {
@@ -478,14 +613,14 @@ impl SSLProtocol {
 }
 
 fn get_buffer<'py>(this: &PyProtocol<'py>, _: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    incoming::get_buffer(this)
+    below::get_buffer(this)
 }
 
 fn buffer_updated<'py>(
     this: &PyProtocol<'py>,
     nbytes: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    incoming::buffer_updated(this, nbytes.extract()?)?;
+    below::buffer_updated(this, nbytes.extract()?)?;
     Ok(none(this.py()))
 }
 

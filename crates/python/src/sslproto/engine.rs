@@ -11,8 +11,9 @@
 use batonloop_cpython::buffer::View;
 use batonloop_cpython::cell::{GilCell, GilSlot};
 use batonloop_cpython::openssl::{Connection, End};
+use pyo3::call::PyCallArgs;
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PySlice,
+    PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyString,
 };
 use pyo3::{Bound, PyErr, PyResult, PyTraverseError, PyVisit, Python, intern};
 
@@ -182,6 +183,25 @@ impl Engine {
         get(&self.outgoing, py).getattr(intern!(py, "pending"))?.extract()
     }
 
+    /// Calls a public method of what stands in `_sslobj`.
+    pub(super) fn call_public<'py>(
+        &self,
+        method: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.call(&get(&self.sslobj, method.py()), method, ())
+    }
+
+    /// Calls a method that goes into OpenSSL and may run Python there.
+    fn call<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        method: &Bound<'py, PyString>,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _busy = self.direct.hold(object.py());
+        object.call_method1(method, arguments)
+    }
+
     /// Whether another read could give something.
     fn may_have_more(&self, py: Python<'_>) -> PyResult<bool> {
         if self.direct.is_open(py) {
@@ -217,7 +237,7 @@ impl Engine {
         let reader = get(&self.reader, py);
         let size = if self.is_genuine.get(py) { RECORD } else { MAX_SIZE };
         let ending = loop {
-            let piece = match reader.call_method1(intern!(py, "read"), (size,)) {
+            let piece = match self.call(&reader, intern!(py, "read"), (size,)) {
                 Ok(piece) => piece,
                 Err(error) if is_again(&error, py) => break Ending::Again,
                 Err(error) => break Ending::Failed(error),
@@ -259,7 +279,7 @@ impl Engine {
         }
         let place = if start == 0 { buffer.clone() } else { behind(buffer, start)? };
         let arguments = (stop.saturating_sub(start), place);
-        match get(&self.reader, py).call_method1(intern!(py, "read"), arguments) {
+        match self.call(&get(&self.reader, py), intern!(py, "read"), arguments) {
             Ok(count) => Ok(Some(count.extract()?)),
             Err(error) if is_again(&error, py) => Ok(None),
             Err(error) => Err(error),
@@ -290,7 +310,7 @@ impl Engine {
             }
         }
         let rest = if start == 0 { data.clone() } else { view.copy_from(start)?.into_any() };
-        match get(&self.reader, py).call_method1(intern!(py, "write"), (rest,)) {
+        match self.call(&get(&self.reader, py), intern!(py, "write"), (rest,)) {
             Ok(count) => Ok(Some(count.extract()?)),
             Err(error) if is_again(&error, py) => Ok(None),
             Err(error) => Err(error),

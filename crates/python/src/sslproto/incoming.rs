@@ -1,127 +1,50 @@
 //! What comes in: decrypted as far as it goes, and handed on as one object.
 
-use batonloop_core::{AppState, Flow, SSLState};
-use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyBytesMethods, PyMemoryView};
-use pyo3::{Bound, PyResult, Python, intern};
+use batonloop_core::{AppState, Flow};
+use pyo3::types::{PyAnyMethods, PyBytes, PyBytesMethods};
+use pyo3::{PyResult, Python, intern};
 
 use super::engine::{Ending, get};
-use super::outgoing::{do_write, has_backlog, process_outgoing};
-use super::{PyProtocol, SSLProtocol, caught, caught_unless_exit, fatal_error, handshake};
+use super::state::{PyProtocol, SSLProtocol, caught_unless_exit, fatal_error_caught};
 use crate::names;
+use crate::transports::ABOVE;
 
-/// How large the buffer is that transports read into, unless they have their own.
-const MAX_SIZE: usize = 256 * 1024;
 /// How much may wait to be decrypted before the transport below is asked to pause.
 pub(super) const HIGH_WATER: u64 = 256 * 1024;
 
-/// What a transport below reads into. It is the protocol's own: nobody knows for how long the
-/// transport keeps it. A smaller one at first would cut data in other places than asyncio does.
-pub(super) fn get_buffer<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
+/// Whether the protocol above is TLS as well, to which bytes are handed as they are.
+pub(super) fn is_below_tls(protocol: &SSLProtocol, py: Python<'_>) -> bool {
+    protocol.app_protocol_is_ssl.get(py) && protocol.engine.is_genuine(py)
+}
+
+/// Decrypts what has come in and hands it on, to a protocol with `data_received()`, and to TLS in
+/// TLS, which needs no buffer either. Whether that was all: the other side has said so.
+pub(super) fn read_copied(this: &PyProtocol<'_>) -> PyResult<bool> {
     let py = this.py();
     let protocol = this.get();
-    if let Some(view) = protocol.ssl_buffer_view.slot(py).get(py) {
-        return Ok(view);
-    }
-    let buffer = py.get_type::<PyByteArray>().call1((MAX_SIZE,))?;
-    let view = PyMemoryView::from(&buffer)?.into_any();
-    protocol.ssl_buffer.slot(py).set(buffer);
-    protocol.ssl_buffer_view.slot(py).set(view.clone());
-    Ok(view)
-}
-
-/// The transport below has put `count` bytes into the buffer.
-pub(super) fn buffer_updated(this: &PyProtocol<'_>, count: isize) -> PyResult<()> {
-    let py = this.py();
-    let protocol = this.get();
-    get_buffer(this)?;
-    if let Some(buffer) = protocol.ssl_buffer.slot(py).get(py) {
-        // What Python makes of a number in a slice.
-        let count = if count < 0 { count + MAX_SIZE.cast_signed() } else { count };
-        let size = usize::try_from(count).unwrap_or(0).min(MAX_SIZE);
-        protocol.engine.feed_from(buffer.cast::<PyByteArray>()?, size)?;
-    }
-    go_on(this)
-}
-
-/// The transport below has received `data`: the way in for whoever needs no buffer of ours.
-///
-/// # Errors
-///
-/// What `buffer_updated()` would raise.
-pub(crate) fn receive(this: &PyProtocol<'_>, data: &[u8]) -> PyResult<()> {
-    this.get().engine.feed(this.py(), data)?;
-    go_on(this)
-}
-
-/// Does what can be done with what has come in.
-#[inline]
-fn go_on(this: &PyProtocol<'_>) -> PyResult<()> {
-    match this.get().state.get(this.py()) {
-        SSLState::Wrapped => do_read(this),
-        SSLState::DoHandshake => handshake::do_handshake(this),
-        SSLState::Flushing => handshake::do_flush(this),
-        SSLState::Shutdown => handshake::do_shutdown(this),
-        SSLState::Unwrapped => Ok(()),
-    }
-}
-
-/// Reads, hands on, and sends what that gave rise to.
-pub(super) fn do_read(this: &PyProtocol<'_>) -> PyResult<()> {
-    let py = this.py();
-    if !this.get().state.get(py).is_readable() {
-        return Ok(());
-    }
-    match read_and_answer(this) {
-        Ok(()) => Ok(()),
-        Err(error) => fatal_error(this, &caught(error, py)?, "Fatal error on SSL protocol"),
-    }
-}
-
-fn read_and_answer(this: &PyProtocol<'_>) -> PyResult<()> {
-    let py = this.py();
-    let protocol = this.get();
-    if !protocol.app_reading_paused.get(py) {
-        let is_ssl = protocol.app_protocol_is_ssl.get(py) && protocol.engine.is_genuine(py);
-        if protocol.app_protocol_is_buffer.get(py) && !is_ssl {
-            read_buffered(this)?;
-        } else {
-            read_copied(this, is_ssl)?;
-        }
-        if has_backlog(protocol, py) {
-            do_write(this)?;
-        } else {
-            process_outgoing(this)?;
-        }
-    }
-    control_ssl_reading(this)
-}
-
-/// For a protocol with `data_received()`, and for TLS in TLS, which needs no buffer either.
-fn read_copied(this: &PyProtocol<'_>, is_ssl: bool) -> PyResult<()> {
-    let py = this.py();
-    let protocol = this.get();
+    let is_ssl = is_below_tls(protocol, py);
     let received = protocol.engine.read(py)?;
     if let Some(data) = received.data {
         let app_protocol = get(&protocol.app_protocol, py);
-        match (is_ssl.then(|| SSLProtocol::cast(&app_protocol)).flatten(), data.cast::<PyBytes>()) {
-            (Some(above), Ok(data)) => receive(above, data.as_bytes())?,
+        match (is_ssl.then(|| ABOVE.get(py)).flatten(), data.cast::<PyBytes>()) {
+            (Some(above), Ok(data)) => (above.receive)(&app_protocol, data.as_bytes())?,
             _ => {
                 app_protocol.call_method1(intern!(py, "data_received"), (data,))?;
             }
         }
     }
     match received.ending {
-        Ending::Again => Ok(()),
-        Ending::Closed => finish(this),
+        Ending::Again => Ok(false),
+        Ending::Closed => Ok(true),
         Ending::Failed(error) => Err(error),
     }
 }
 
-/// For a `BufferedProtocol`.
-fn read_buffered(this: &PyProtocol<'_>) -> PyResult<()> {
+/// The same for a `BufferedProtocol`.
+pub(super) fn read_buffered(this: &PyProtocol<'_>) -> PyResult<bool> {
     let py = this.py();
     let protocol = this.get();
-    let hint = read_buffer_size(protocol, py)?;
+    let hint = asked_size(this)?;
     let buffer = get(&protocol.app_get_buffer, py).call1((hint,))?;
     let wanted = buffer.len()?;
     let view = protocol.engine.view(&buffer);
@@ -152,16 +75,10 @@ fn read_buffered(this: &PyProtocol<'_>) -> PyResult<()> {
         get(&protocol.app_buffer_updated, py).call1((filled,))?;
     }
     match ending {
-        Ending::Again => Ok(()),
-        Ending::Closed => finish(this),
+        Ending::Again => Ok(false),
+        Ending::Closed => Ok(true),
         Ending::Failed(error) => Err(error),
     }
-}
-
-/// The other side will send no more.
-fn finish(this: &PyProtocol<'_>) -> PyResult<()> {
-    call_eof_received(this)?;
-    handshake::start_shutdown(this)
 }
 
 /// Tells the application, once, that no more will come.
@@ -178,9 +95,11 @@ pub(super) fn call_eof_received(this: &PyProtocol<'_>) -> PyResult<()> {
         .and_then(|keep_open| if keep_open { warn_of_keep_open(py) } else { Ok(()) });
     match told {
         Ok(()) => Ok(()),
-        Err(error) => {
-            fatal_error(this, &caught_unless_exit(error, py)?, "Error calling eof_received()")
-        }
+        Err(error) => fatal_error_caught(
+            this,
+            &caught_unless_exit(error, py)?,
+            "Error calling eof_received()",
+        ),
     }
 }
 
@@ -207,19 +126,18 @@ pub(super) fn resume_reading(this: &PyProtocol<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// See [`resume_reading`].
-pub(super) fn resume(this: &PyProtocol<'_>) -> PyResult<()> {
-    match this.get().state.get(this.py()) {
-        SSLState::Wrapped => do_read(this),
-        SSLState::Flushing => handshake::do_flush(this),
-        SSLState::Shutdown => handshake::do_shutdown(this),
-        SSLState::Unwrapped | SSLState::DoHandshake => Ok(()),
-    }
-}
-
 /// How many encrypted bytes wait.
 pub(super) fn read_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyResult<usize> {
     protocol.engine.pending_in(py)
+}
+
+/// [`read_buffer_size`], or what stands in its place.
+#[inline]
+fn asked_size(this: &PyProtocol<'_>) -> PyResult<usize> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method0("_get_read_buffer_size")?.extract();
+    }
+    read_buffer_size(this.get(), this.py())
 }
 
 /// Asks the transport below to pause, or to go on.
@@ -227,7 +145,7 @@ pub(super) fn read_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyResu
 pub(super) fn control_ssl_reading(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
-    let size = read_buffer_size(protocol, py)? as u64;
+    let size = asked_size(this)? as u64;
     let paused = protocol.ssl_reading_paused.get(py);
     let (pause, method) = match protocol.incoming_marks.get(py).judge(size, paused) {
         Flow::Keep => return Ok(()),

@@ -2,13 +2,18 @@
 
 use batonloop_core::{Flow, WaterMarks};
 use batonloop_cpython::buffer::View;
+use batonloop_cpython::coroutine;
+use batonloop_cpython::kind::{self, SSLTransport, SocketTransport};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
 use pyo3::{Bound, Py, PyResult, Python, intern};
 
 use super::engine::get;
-use super::{PyProtocol, SSLProtocol, below, caught, caught_unless_exit, fatal_error, report};
+use super::state::{
+    PyProtocol, SSLProtocol, call, caught, caught_unless_exit, fatal_error_caught, protocol_of,
+    report,
+};
 use crate::names;
-use crate::transports::at_most;
+use crate::transports::{at_most, socket};
 
 /// How much may wait to be sent before the application is asked to pause.
 pub(super) const HIGH_WATER: u64 = 512 * 1024;
@@ -37,6 +42,9 @@ fn is_too_late(protocol: &SSLProtocol, py: Python<'_>) -> PyResult<bool> {
 #[inline]
 pub(super) fn write<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = this.py();
+    if this.get().is_patched.get(py) {
+        return this.call_method1("_write_appdata", ([data],)).map(drop);
+    }
     if is_too_late(this.get(), py)? {
         return Ok(());
     }
@@ -73,7 +81,7 @@ fn join<'py>(pieces: &[Bound<'py, PyAny>], py: Python<'py>) -> PyResult<Bound<'p
 fn or_fatal(this: &PyProtocol<'_>, written: PyResult<()>) -> PyResult<()> {
     match written {
         Ok(()) => Ok(()),
-        Err(error) => fatal_error(this, &caught(error, this.py())?, FATAL),
+        Err(error) => fatal_error_caught(this, &caught(error, this.py())?, FATAL),
     }
 }
 
@@ -84,24 +92,45 @@ fn write_now<'py>(this: &PyProtocol<'py>, data: &Bound<'py, PyAny>) -> PyResult<
     let protocol = this.get();
     let view = View::read(data)?;
     let is_wrapped = protocol.state.get(py) == batonloop_core::SSLState::Wrapped;
-    if !is_wrapped || has_backlog(protocol, py) {
+    let waits = protocol.is_encrypting.get(py) || has_backlog(protocol, py);
+    if !is_wrapped || waits || protocol.is_patched.get(py) {
         append(protocol, view.copy_from(0)?);
-        return if is_wrapped { do_write(this) } else { Ok(()) };
+        return if is_wrapped { call(this, "_do_write", do_write) } else { Ok(()) };
     }
     let mut start = 0;
     while start < view.len() {
-        let written = protocol.engine.write(data, &view, start);
+        let written = encrypt(protocol, data, &view, start);
         if let Ok(Some(count)) = written {
             start += count;
             continue;
         }
         // The application may change its buffer before this can be encrypted.
-        append(protocol, view.copy_from(start)?);
+        prepend(protocol, view.copy_from(start)?);
         written?;
-        break;
+        return call(this, "_process_outgoing", process_outgoing);
     }
     drop(view);
-    process_outgoing(this)
+    if has_backlog(protocol, py) {
+        call(this, "_do_write", do_write)
+    } else {
+        call(this, "_process_outgoing", process_outgoing)
+    }
+}
+
+/// [`Engine::write`](super::engine::Engine::write). What OpenSSL calls from inside it may write
+/// too: that waits, so that it comes behind what is being written.
+#[inline]
+fn encrypt<'py>(
+    protocol: &SSLProtocol,
+    data: &Bound<'py, PyAny>,
+    view: &View<'py>,
+    start: usize,
+) -> PyResult<Option<usize>> {
+    let py = data.py();
+    protocol.is_encrypting.set(py, true);
+    let written = protocol.engine.write(data, view, start);
+    protocol.is_encrypting.set(py, false);
+    written
 }
 
 /// Whether something waits to be encrypted.
@@ -119,18 +148,30 @@ pub(super) fn append(protocol: &SSLProtocol, data: Bound<'_, PyBytes>) {
     protocol.write_buffer_size.set(py, protocol.write_buffer_size.get(py) + size);
 }
 
+/// The same, before all that waits: what was written from inside our own write came later.
+fn prepend(protocol: &SSLProtocol, data: Bound<'_, PyBytes>) {
+    let py = data.py();
+    let size = data.as_bytes().len();
+    let data = data.unbind();
+    protocol.write_backlog.with(py, |backlog| backlog.push_front(data));
+    protocol.write_buffer_size.set(py, protocol.write_buffer_size.get(py) + size);
+}
+
 /// Encrypts what waits, as far as that goes, and sends it.
 pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
+    if protocol.is_encrypting.get(py) {
+        // Whoever is at it goes on with the rest.
+        return call(this, "_process_outgoing", process_outgoing);
+    }
     while let Some(data) = protocol.write_backlog.with(py, |backlog| backlog.pop_front()) {
         let data = data.into_bound(py);
         let size = data.as_bytes().len();
         let written = if size == 0 {
             Ok(Some(0))
         } else {
-            View::read(data.as_any())
-                .and_then(|view| protocol.engine.write(data.as_any(), &view, 0))
+            View::read(data.as_any()).and_then(|view| encrypt(protocol, data.as_any(), &view, 0))
         };
         let count = written.as_ref().map_or(0, |count| count.unwrap_or(0)).min(size);
         let left = protocol.write_buffer_size.get(py).saturating_sub(count);
@@ -147,7 +188,7 @@ pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
             break;
         }
     }
-    process_outgoing(this)
+    call(this, "_process_outgoing", process_outgoing)
 }
 
 /// Hands what is encrypted to the transport below.
@@ -158,9 +199,27 @@ pub(super) fn process_outgoing(this: &PyProtocol<'_>) -> PyResult<()> {
     if !protocol.ssl_writing_paused.get(py)
         && let Some(data) = protocol.engine.drain(py)?
     {
-        below::write(&get(&protocol.transport, py), data)?;
+        send(&get(&protocol.transport, py), data)?;
     }
-    control_app_writing(this)
+    call(this, "_control_app_writing", control_app_writing)
+}
+
+/// Sends encrypted bytes by the transport below. Transports are known by their exact type, for
+/// whoever derives from one may have given a method another meaning.
+#[inline]
+fn send<'py>(transport: &Bound<'py, PyAny>, data: Bound<'py, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    if let Some(above_tls) = kind::cast::<SSLTransport>(transport)
+        && transport.get_type().is(names::SSL_TRANSPORT.get(py)?)
+    {
+        // TLS in TLS.
+        return write(&protocol_of(above_tls, "_write_appdata")?, &data);
+    }
+    if let Some(on_socket) = kind::cast_exact::<SocketTransport>(transport) {
+        return socket::write(on_socket, &data);
+    }
+    transport.call_method1(intern!(py, "write"), (data,))?;
+    Ok(())
 }
 
 /// How many bytes wait, encrypted or not.
@@ -169,12 +228,21 @@ pub(super) fn write_buffer_size(protocol: &SSLProtocol, py: Python<'_>) -> PyRes
     Ok(protocol.engine.pending_out(py)? + protocol.write_buffer_size.get(py))
 }
 
+/// [`write_buffer_size`], or what stands in its place.
+#[inline]
+fn asked_size(this: &PyProtocol<'_>) -> PyResult<usize> {
+    if this.get().is_patched.get(this.py()) {
+        return this.call_method0("_get_write_buffer_size")?.extract();
+    }
+    write_buffer_size(this.get(), this.py())
+}
+
 /// Asks the application to pause, or to go on.
 #[inline]
 pub(super) fn control_app_writing(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     let protocol = this.get();
-    let size = write_buffer_size(protocol, py)? as u64;
+    let size = asked_size(this)? as u64;
     let paused = protocol.app_writing_paused.get(py);
     match protocol.outgoing_marks.get(py).judge(size, paused) {
         Flow::Keep => Ok(()),
@@ -193,7 +261,9 @@ fn tell_app(this: &PyProtocol<'_>, pause: bool) -> PyResult<()> {
     };
     let exception = caught_unless_exit(error, py)?;
     let message = format!("protocol.{method}() failed");
-    report(this, &message, &exception, get(&protocol.app_transport, py))
+    coroutine::while_handling(&exception, || {
+        report(this, &message, &exception, get(&protocol.app_transport, py))
+    })
 }
 
 /// The transport below has too much to send.
@@ -215,7 +285,7 @@ pub(super) fn resume_writing(this: &PyProtocol<'_>) -> PyResult<()> {
         return Err(pyo3::exceptions::PyAssertionError::new_err(()));
     }
     paused.set(py, false);
-    process_outgoing(this)
+    call(this, "_process_outgoing", process_outgoing)
 }
 
 /// The marks for `high` and `low` as an application gives them, and the tuple `(low, high)` to

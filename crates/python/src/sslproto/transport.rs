@@ -11,9 +11,8 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{Fields, SSLTransport};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
 use batonloop_cpython::verify;
-use pyo3::exceptions::{
-    PyAttributeError, PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError,
-};
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::{PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError};
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyDictMethods, PyMemoryView, PyTuple,
     PyTupleMethods, PyType,
@@ -21,26 +20,11 @@ use pyo3::types::{
 use pyo3::{Bound, PyErr, PyResult, Python};
 
 use super::engine::get;
-use super::{PyProtocol, SSLProtocol, extra_info, handshake, incoming, outgoing, set_app_protocol};
+use super::state::{PyProtocol, SSLProtocol, call, extra_info, protocol_of, set_app_protocol};
+use super::{incoming, outgoing, shutdown};
 use crate::names::{self, boolean, none};
 
 type PyTransport<'py> = Bound<'py, SSLTransport>;
-
-/// The protocol; without one, what Python says of None, which has no such attribute.
-#[inline]
-fn protocol_of<'py>(this: &PyTransport<'py>, attribute: &str) -> PyResult<PyProtocol<'py>> {
-    if let Some(object) = this.fields().ssl_protocol.get(this.py())
-        && let Some(protocol) = SSLProtocol::cast(&object)
-    {
-        return Ok(protocol.clone());
-    }
-    Err(no_protocol(attribute))
-}
-
-#[cold]
-fn no_protocol(attribute: &str) -> PyErr {
-    PyAttributeError::new_err(format!("'NoneType' object has no attribute '{attribute}'"))
-}
 
 /// `__init__(loop, ssl_protocol)`.
 fn init(
@@ -71,18 +55,38 @@ fn init(
     Ok(())
 }
 
+/// The answer of a private method of the protocol, if that may be somebody else's.
+fn ask<'py>(
+    protocol: &PyProtocol<'py>,
+    method: &str,
+    arguments: impl PyCallArgs<'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if !protocol.get().is_patched.get(protocol.py()) {
+        return Ok(None);
+    }
+    protocol.call_method1(method, arguments).map(Some)
+}
+
 fn get_extra_info<'py>(
     this: &PyTransport<'py>,
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let [name, default] = args.parse("get_extra_info", ["name", "default"], 2)?;
     let name = name.ok_or_else(|| missing("get_extra_info", "name", 1))?;
-    extra_info(&protocol_of(this, "_get_extra_info")?, name, default)
+    let protocol = protocol_of(this, "_get_extra_info")?;
+    let default = default.cloned().unwrap_or_else(|| none(this.py()));
+    match ask(&protocol, "_get_extra_info", (name, &default))? {
+        Some(answer) => Ok(answer),
+        None => extra_info(&protocol, name, Some(&default)),
+    }
 }
 
 fn set_protocol<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let protocol = args.only("set_protocol", "protocol")?;
-    set_app_protocol(&protocol_of(this, "_set_app_protocol")?, protocol)?;
+    let below = protocol_of(this, "_set_app_protocol")?;
+    if ask(&below, "_set_app_protocol", (protocol,))?.is_none() {
+        set_app_protocol(&below, protocol)?;
+    }
     Ok(none(this.py()))
 }
 
@@ -97,7 +101,7 @@ fn is_closing<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     if !this.fields().is_open() {
         return Ok(boolean(py, true));
     }
-    if handshake::asks_below_for_closing(py)?
+    if shutdown::asks_below_for_closing(py)?
         && let Some(below) =
             protocol_of(this, "_is_transport_closing")?.get().transport.slot(py).get(py)
     {
@@ -112,7 +116,7 @@ fn close<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let fields = this.fields();
     if fields.is_open() {
         fields.set_open(false);
-        handshake::start_shutdown(&protocol_of(this, "_start_shutdown")?)?;
+        call(&protocol_of(this, "_start_shutdown")?, "_start_shutdown", shutdown::start_shutdown)?;
     } else {
         fields.ssl_protocol.clear(py);
     }
@@ -140,12 +144,15 @@ fn is_reading<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 fn pause_reading<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
-    incoming::pause_reading(protocol_of(this, "_pause_reading")?.get(), this.py());
+    call(&protocol_of(this, "_pause_reading")?, "_pause_reading", |protocol| {
+        incoming::pause_reading(protocol.get(), protocol.py());
+        Ok(())
+    })?;
     Ok(none(this.py()))
 }
 
 fn resume_reading<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
-    incoming::resume_reading(&protocol_of(this, "_resume_reading")?)?;
+    call(&protocol_of(this, "_resume_reading")?, "_resume_reading", incoming::resume_reading)?;
     Ok(none(this.py()))
 }
 
@@ -166,9 +173,11 @@ fn set_write_buffer_limits<'py>(
     let py = this.py();
     let [high, low] = limits("set_write_buffer_limits", args)?;
     let protocol = protocol_of(this, "_set_write_buffer_limits")?;
-    let (marks, limits) = outgoing::marks(high, low, outgoing::HIGH_WATER, py)?;
-    protocol.get().set_outgoing(marks, limits, py);
-    outgoing::control_app_writing(&protocol)?;
+    if ask(&protocol, "_set_write_buffer_limits", (high, low))?.is_none() {
+        let (marks, limits) = outgoing::marks(high, low, outgoing::HIGH_WATER, py)?;
+        protocol.get().set_outgoing(marks, limits, py);
+    }
+    call(&protocol, "_control_app_writing", outgoing::control_app_writing)?;
     Ok(none(py))
 }
 
@@ -180,9 +189,11 @@ fn set_read_buffer_limits<'py>(
     let py = this.py();
     let [high, low] = limits("set_read_buffer_limits", args)?;
     let protocol = protocol_of(this, "_set_read_buffer_limits")?;
-    let (marks, limits) = outgoing::marks(high, low, incoming::HIGH_WATER, py)?;
-    protocol.get().set_incoming(marks, limits, py);
-    incoming::control_ssl_reading(&protocol)?;
+    if ask(&protocol, "_set_read_buffer_limits", (high, low))?.is_none() {
+        let (marks, limits) = outgoing::marks(high, low, incoming::HIGH_WATER, py)?;
+        protocol.get().set_incoming(marks, limits, py);
+    }
+    call(&protocol, "_control_ssl_reading", incoming::control_ssl_reading)?;
     Ok(none(py))
 }
 
@@ -197,12 +208,18 @@ fn get_read_buffer_limits<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, P
 fn get_write_buffer_size<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let protocol = protocol_of(this, "_get_write_buffer_size")?;
+    if let Some(answer) = ask(&protocol, "_get_write_buffer_size", ())? {
+        return Ok(answer);
+    }
     number(py, outgoing::write_buffer_size(protocol.get(), py)?)
 }
 
 fn get_read_buffer_size<'py>(this: &PyTransport<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let protocol = protocol_of(this, "_get_read_buffer_size")?;
+    if let Some(answer) = ask(&protocol, "_get_read_buffer_size", ())? {
+        return Ok(answer);
+    }
     number(py, incoming::read_buffer_size(protocol.get(), py)?)
 }
 
@@ -218,7 +235,7 @@ fn number(py: Python<'_>, value: usize) -> PyResult<Bound<'_, PyAny>> {
 ///
 /// TypeError for what is not bytes-like.
 #[inline]
-pub(super) fn write_data<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+fn write_data<'py>(this: &PyTransport<'py>, data: &Bound<'py, PyAny>) -> PyResult<()> {
     if !data.is_instance_of::<PyBytes>()
         && !data.is_instance_of::<PyByteArray>()
         && !data.is_instance_of::<PyMemoryView>()
@@ -247,7 +264,10 @@ fn write<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
 
 fn writelines<'py>(this: &PyTransport<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let list = args.only("writelines", "list_of_data")?;
-    outgoing::write_lines(&protocol_of(this, "_write_appdata")?, list)?;
+    let protocol = protocol_of(this, "_write_appdata")?;
+    if ask(&protocol, "_write_appdata", (list,))?.is_none() {
+        outgoing::write_lines(&protocol, list)?;
+    }
     Ok(none(this.py()))
 }
 
@@ -273,7 +293,7 @@ fn tear_down<'py>(
     if let Some(object) = this.fields().ssl_protocol.get(py)
         && let Some(protocol) = SSLProtocol::cast(&object)
     {
-        handshake::abort(protocol.get(), exception, py)?;
+        shutdown::abort(protocol, exception)?;
     }
     Ok(none(py))
 }

@@ -457,6 +457,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::finalize(class::finalize::<DatagramTransport>),
         ])
         .with_dict_and_weakrefs()
+        .showing_dict()
         .build(&bases(
             py,
             &[names::FLOW_CONTROL_MIXIN.get(py)?, names::DATAGRAM_TRANSPORT.get(py)?],

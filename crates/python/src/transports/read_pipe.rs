@@ -112,6 +112,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::finalize(class::finalize::<ReadPipeTransport>),
         ])
         .with_dict_and_weakrefs()
+        .showing_dict()
         .build(&bases(py, &[names::READ_TRANSPORT.get(py)?])?)?;
     made.setattr("max_size", read::MAX_SIZE)?;
     Ok(made)

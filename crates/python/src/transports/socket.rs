@@ -160,6 +160,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::finalize(class::finalize::<SocketTransport>),
         ])
         .with_dict_and_weakrefs()
+        .showing_dict()
         .build(&bases(py, &[names::FLOW_CONTROL_MIXIN.get(py)?])?)?;
     made.setattr("max_size", read::MAX_SIZE)?;
     made.setattr("_start_tls_compatible", true)?;

@@ -254,6 +254,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::finalize(class::finalize::<WritePipeTransport>),
         ])
         .with_dict_and_weakrefs()
+        .showing_dict()
         .build(&bases(py, &[names::FLOW_CONTROL_MIXIN.get(py)?, names::WRITE_TRANSPORT.get(py)?])?)
 }
 
