@@ -41,7 +41,8 @@ import uvicorn
 
 async def app(scope, receive, send):
     body = type(asyncio.get_running_loop()).__module__.encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
