@@ -287,6 +287,22 @@ def test_a_method_may_be_overridden(tls: Tls, tls_loop: Any) -> None:
     wire.lose()
 
 
+@pytest.mark.parametrize("name", ["_handshake_timeout_handle", "_shutdown_timeout_handle"])
+def test_a_timer_is_forgotten_after_it_was_cancelled(tls: Tls, tls_loop: Any, name: str) -> None:
+    class Timer:
+        def cancel(self) -> None:
+            seen.append(getattr(wire.ssl, name))
+            setattr(wire.ssl, name, "another")
+
+    seen: list[Any] = []
+    wire = Wire(tls, tls_loop).shake_hands()
+    timer = Timer()
+    setattr(wire.ssl, name, timer)
+    wire.lose()
+    assert seen == [timer]
+    assert getattr(wire.ssl, name) is None
+
+
 def test_the_private_methods_do_what_asyncios_do(
     tls: Tls, tls_loop: Any, reports: list[dict[str, Any]]
 ) -> None:
