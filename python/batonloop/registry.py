@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import weakref
 from asyncio import tasks
-from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 from . import _batonloop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 # The module global that asyncio's all_tasks() reads: `_all_tasks` in 3.11, then `_scheduled_tasks`.
 _NAME = "_scheduled_tasks" if hasattr(tasks, "_scheduled_tasks") else "_all_tasks"
 
 
-class _Registry(weakref.WeakSet[Any]):
+class _Registry(weakref.WeakSet["Any"]):
     """asyncio's own set of tasks, showing ours too. What is added goes to asyncio's part."""
 
     def __iter__(self) -> Iterator[Any]:

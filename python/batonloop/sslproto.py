@@ -11,9 +11,12 @@ from asyncio.sslproto import (
     _create_transport_context,
     add_flowcontrol_defaults,
 )
-from typing import Any
 
 from . import _batonloop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = (
     "AppProtocolState",

@@ -31,7 +31,9 @@ from typing import Any
 import pytest
 
 # What fails in them is explained as it is in a test.
-pytest.register_assert_rewrite("io_tools", "net_tools", "task_tools", "tls_tools")
+pytest.register_assert_rewrite(
+    "child_tools", "faults", "io_tools", "net_tools", "sock_tools", "task_tools", "tls_tools"
+)
 
 WORLDS = ("asyncio", "batonloop")
 

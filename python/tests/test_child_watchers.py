@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from child_tools import Child, child
 from conftest import World
 from io_tools import PY, refusal, run, until
-from test_subprocesses import Child, child
 
 if PY >= (3, 14):
     pytest.skip("Python has no child watchers any more", allow_module_level=True)

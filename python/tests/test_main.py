@@ -482,6 +482,22 @@ def test_the_launcher_leaves_a_small_footprint(ours: World, tmp_path: Path) -> N
     assert both(ours, "prog.py", cwd=tmp_path).out == "[]\n"
 
 
+def test_typing_is_imported_by_nobody_but_asyncio(ours: World) -> None:
+    # Up to 3.13 asyncio does. Without the module site, which may import anything.
+    program = """if 1:
+        import asyncio, sys
+        before = "typing" in sys.modules
+        import batonloop
+
+        async def main():
+            return len(asyncio.all_tasks())
+
+        print(batonloop.run(main()), ("typing" in sys.modules) == before)
+        """
+    done = run_command([sys.executable, "-S", "-c", program])
+    assert (done.out, done.err) == ("1 True\n", "")
+
+
 def test_the_stack_of_who_made_something_begins_in_the_program(run_program: Any) -> None:
     done = run_program(
         """

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from child_tools import child
 from conftest import World
 from io_tools import run, turns, until
-from test_subprocesses import child
 
 USED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
 

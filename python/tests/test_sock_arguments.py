@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 from conftest import World
 from io_tools import MIB, PY, is_watched, pair, refusal, run, said, tcp, turns, udp
-from test_sock_coroutines import NAMES, Ends, call, ends
+from sock_tools import NAMES, Ends, call, ends
 
 __all__ = ("ends",)
 

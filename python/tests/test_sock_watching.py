@@ -9,7 +9,7 @@ from typing import Any
 
 from conftest import World
 from io_tools import MIB, is_watched, pair, run, turns
-from test_sock_coroutines import Ends, ends
+from sock_tools import Ends, ends
 
 __all__ = ("ends",)
 

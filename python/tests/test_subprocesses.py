@@ -3,67 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from child_tools import DEVNULL, PIPE, STDOUT, Child, child
 from conftest import World
-from io_tools import refusal, run, said, until
+from io_tools import refusal, run, until
 
-PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 IS_ROOT = os.geteuid() == 0
-
-
-class Child(asyncio.SubprocessProtocol):
-    """Writes down what it is told; data of one pipe in a row are one word of the story."""
-
-    def __init__(self) -> None:
-        self.story: list[Any] = []
-        self.out = b""
-        self.err = b""
-        self.is_lost = False
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.story.append("made")
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1:
-            self.out += data
-        else:
-            self.err += data
-        if self.story[-1] != ("data", fd):
-            self.story.append(("data", fd))
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self.story.append(("pipe lost", fd, said(exc)))
-
-    def process_exited(self) -> None:
-        self.story.append(("exited", self.transport.get_returncode()))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.story.append(("lost", said(exc)))
-        self.is_lost = True
-
-
-@contextlib.asynccontextmanager
-async def child(
-    loop: Any, *args: Any, factory: Callable[[], Any] = Child, **kwargs: Any
-) -> AsyncIterator[tuple[Any, Any]]:
-    """A child process that is gone at the end."""
-    transport, protocol = await loop.subprocess_exec(factory, *args, **kwargs)
-    try:
-        yield transport, protocol
-    finally:
-        transport.close()
-        await until(lambda: protocol.is_lost)
 
 
 async def outcome(loop: Any, *args: Any, **kwargs: Any) -> tuple[int, bytes, bytes]:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_tools import DEVNULL, PIPE, THREADED, Child, Gate, child, no_zombie
 from conftest import Log, Outcome, World, open_fds, program_environment
 from io_tools import PY, refusal, run, turns, until
-from test_subprocesses import DEVNULL, PIPE, Child, child
-from test_subprocesses_life import THREADED, Gate, no_zombie
 
 # What programs start, mostly. Each line is a child.
 CHILDREN = """

@@ -13,46 +13,10 @@ import threading
 from typing import Any
 
 import pytest
+from child_tools import DEVNULL, PIPE, THREADED, Child, Gate, child, no_zombie
 from conftest import Log, World
 from io_tools import PY, failing, run, said, shape, turns, until
 from task_tools import gather_reports
-from test_subprocesses import DEVNULL, PIPE, Child, child
-
-# In 3.11 asyncio waits for each child in a thread.
-THREADED = PY == (3, 11)
-
-
-def no_zombie(pid: int) -> bool:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
-
-
-class Gate:
-    """A pipe that a child, or its child, reads until the test opens it."""
-
-    def __init__(self) -> None:
-        self.r, self.w = os.pipe()
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def open(self) -> None:
-        if self.w != -1:
-            os.close(self.w)
-            self.w = -1
-
-    def __exit__(self, *args: object) -> None:
-        self.open()
-        os.close(self.r)
-
-    @property
-    def waits(self) -> str:
-        """What waits in a script."""
-        return f"cat </proc/self/fd/{self.r} >/dev/null"
-
 
 # --- In which order ---------------------------------------------------------------------
 

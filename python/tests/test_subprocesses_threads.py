@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from child_tools import DEVNULL, PIPE, Child, Gate, child, no_zombie
 from conftest import Log, World
 from io_tools import PY, run, until
-from test_subprocesses import DEVNULL, PIPE, Child, child
-from test_subprocesses_life import Gate, no_zombie
 
 
 def refuse_pidfds(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

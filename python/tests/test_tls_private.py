@@ -153,6 +153,19 @@ def timeout(wire: Wire, story: list[str]) -> None:
     wire.waiter.cancel()
 
 
+def narrator(base: Any, names: list[str], story: list[str]) -> Any:
+    """A subclass whose methods tell that they were called."""
+
+    def override(name: str) -> Any:
+        def tell(self: Any, *args: Any, **kwargs: Any) -> Any:
+            story.append(name)
+            return getattr(base, name)(self, *args, **kwargs)
+
+        return tell
+
+    return type("Narrator", (base,), {name: override(name) for name in names})
+
+
 @pytest.mark.parametrize("buffered", [False, True], ids=["plain", "buffered"])
 @pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 @pytest.mark.parametrize("scene", [life, failure, refusal, goodbye, timeout])
@@ -176,6 +189,65 @@ def test_a_method_may_be_replaced_on_the_object(
         stories.append(story)
         reports.clear()
     assert stories[0] == stories[1]
+
+
+@pytest.mark.parametrize("buffered", [False, True], ids=["plain", "buffered"])
+@pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
+@pytest.mark.parametrize("scene", [life, failure, refusal, goodbye, timeout])
+def test_every_method_may_be_overridden(
+    tls: Tls,
+    tls_loop: Any,
+    reports: list[dict[str, Any]],
+    scene: Any,
+    server_side: bool,
+    buffered: bool,
+) -> None:
+    # The same by a subclass, whose methods are called while it is made too.
+    stories: list[list[str]] = []
+    for base in (STOCK_PROTOCOL, tls.SSLProtocol):
+        story: list[str] = []
+        kind: Any = SimpleNamespace(SSLProtocol=narrator(base, METHODS, story), world=tls.world)
+        protocol = BufferedRecorder() if buffered else None
+        wire = Wire(kind, tls_loop, server_side=server_side, protocol=protocol)
+        story.append("is made")
+        scene(wire, story)
+        stories.append(story)
+        reports.clear()
+    assert stories[0] == stories[1]
+    made = stories[0][: stories[0].index("is made")]
+    assert made == [
+        "_set_app_protocol",
+        "_set_read_buffer_limits",
+        "_set_write_buffer_limits",
+        "_get_app_transport",
+    ]
+
+
+def test_what_is_overridden_counts_while_the_object_is_made(tls: Tls, tls_loop: Any) -> None:
+    class Wrapped(tls.SSLProtocol):  # type: ignore[misc, name-defined]
+        def _set_app_protocol(self, app_protocol: Any) -> None:
+            seen.append((app_protocol, self._loop, self._waiter))
+            super()._set_app_protocol(recorder)
+
+        def _set_read_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+            seen.append(self._sslobj.server_side)
+            super()._set_read_buffer_limits(high or 8, low)
+
+        def _set_write_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+            super()._set_write_buffer_limits(high or 12, low)
+
+    seen: list[Any] = []
+    recorder = BufferedRecorder()
+    kind: Any = SimpleNamespace(SSLProtocol=Wrapped, world=tls.world)
+    wire = Wire(kind, tls_loop)
+    assert seen == [(wire.protocol, tls_loop, wire.waiter), True]
+    wire.shake_hands()
+    transport = recorder.transport
+    assert transport.get_protocol() is recorder
+    assert transport.get_read_buffer_limits() == (2, 8)
+    assert transport.get_write_buffer_limits() == (3, 12)
+    assert wire.story == []
+    wire.lose()
 
 
 @pytest.mark.parametrize("name", ["_do_write", "_process_outgoing"])
@@ -213,6 +285,22 @@ def test_a_method_may_be_overridden(tls: Tls, tls_loop: Any) -> None:
     assert told == ["reads", "Fatal error on SSL protocol"]
     assert wire.below.calls == []
     wire.lose()
+
+
+@pytest.mark.parametrize("name", ["_handshake_timeout_handle", "_shutdown_timeout_handle"])
+def test_a_timer_is_forgotten_after_it_was_cancelled(tls: Tls, tls_loop: Any, name: str) -> None:
+    class Timer:
+        def cancel(self) -> None:
+            seen.append(getattr(wire.ssl, name))
+            setattr(wire.ssl, name, "another")
+
+    seen: list[Any] = []
+    wire = Wire(tls, tls_loop).shake_hands()
+    timer = Timer()
+    setattr(wire.ssl, name, timer)
+    wire.lose()
+    assert seen == [timer]
+    assert getattr(wire.ssl, name) is None
 
 
 def test_the_private_methods_do_what_asyncios_do(

@@ -1131,6 +1131,18 @@ def test_the_transport_is_asyncios(tls: Tls, tls_loop: Any) -> None:
     wire.lose()
 
 
+def test_the_transport_may_be_made_again(tls: Tls, tls_loop: Any) -> None:
+    wire, other = Wire(tls, tls_loop), Wire(tls, tls_loop)
+    transport = wire.ssl._app_transport
+    transport.abort()
+    assert transport.is_closing()
+    transport.__init__(ssl_protocol=other.ssl, loop=tls_loop)
+    assert not transport.is_closing()
+    assert transport.get_protocol() is other.protocol
+    for each in (transport, other.ssl._app_transport):
+        each.abort()
+
+
 def test_extra_info(tls: Tls, tls_loop: Any) -> None:
     wire = Wire(tls, tls_loop, server_side=False, call_connection_made=False)
     info = wire.ssl._app_transport.get_extra_info

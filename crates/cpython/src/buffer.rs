@@ -8,8 +8,13 @@ use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
 /// The memory of a bytes-like object, held as long as this lives.
 ///
-/// Dropping it may run Python. Whoever else has the object may change its bytes at any time, so the
-/// memory is only given to functions of C, or copied.
+/// Dropping it may run Python. Whoever else has the object may change its bytes whenever Python
+/// runs, and where the memory is shared (an `mmap`, an array that another thread computes without
+/// the GIL) at any time. So it is only handed on to the kernel or to OpenSSL, or copied.
+///
+/// [`show`](Self::show) and [`fill`](Self::fill) hand it on as a slice, for the calls of the kernel
+/// take slices. Under one that changes Rust promises nothing; what carries it is that nobody here
+/// looks into the slice: a leaf passes it, or a part of it, to one call of the kernel.
 pub struct View<'py> {
     raw: ffi::Py_buffer,
     py: Python<'py>,
@@ -59,16 +64,18 @@ impl<'py> View<'py> {
         self.len() == 0
     }
 
-    /// Shows the bytes to `leaf`, which must not call Python: that could change them.
+    /// Shows the bytes to `leaf`, which must not call Python, for that could change them, and gives
+    /// them to the kernel without a look at them.
     pub fn show<R>(&self, leaf: impl FnOnce(&[u8]) -> R) -> R {
         if self.is_empty() {
             return leaf(&[]);
         }
-        // SAFETY: the memory is held and so long, and the leaf lets nobody else write it.
+        // SAFETY: the memory is held and so long. The leaf lets nobody write it who needs the GIL;
+        // of who does not, see the type.
         leaf(unsafe { std::slice::from_raw_parts(self.at(0), self.len()) })
     }
 
-    /// Lets `leaf`, which must not call Python, write the bytes.
+    /// Lets the kernel write the bytes, in `leaf`, which must not call Python nor look at them.
     ///
     /// # Panics
     ///
@@ -78,7 +85,8 @@ impl<'py> View<'py> {
         if self.is_empty() {
             return leaf(&mut []);
         }
-        // SAFETY: the memory is held for writing and so long; the leaf lets nobody else look.
+        // SAFETY: the memory is held for writing and so long. The leaf lets nobody look who needs
+        // the GIL; of who does not, see the type.
         leaf(unsafe { std::slice::from_raw_parts_mut(self.at(0), self.len()) })
     }
 
@@ -133,7 +141,8 @@ pub(crate) fn with_bytearray<R>(
     size: usize,
     leaf: impl FnOnce(&[u8]) -> R,
 ) -> R {
-    // SAFETY: the GIL is held and the leaf lets nobody else run, so the bytes stay as they are.
+    // SAFETY: the GIL is held and the leaf lets nobody else run, so the bytearray stays as it is.
+    // Should a thread write its bytes without the GIL: nobody here looks at them, as in `View`.
     let bytes = unsafe { object.as_bytes() };
     leaf(&bytes[..size.min(bytes.len())])
 }

@@ -289,20 +289,19 @@ static IS_PROVEN: AtomicBool = AtomicBool::new(false);
 pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
     let probe = PyBytes::new(py, b"batonloop looks at bytes");
     let object = probe.as_ptr().cast::<BytesFields>();
+    // Read where they stand and never borrowed, for Python writes the hash meanwhile.
     // SAFETY: a bytes object of this length is longer than the fields, whatever they mean.
-    let fields = unsafe { &*object };
-    // SAFETY: it is a bytes object.
-    let content = unsafe { ffi::PyBytes_AS_STRING(probe.as_ptr()) };
-    let unknown = fields.hash;
+    let size = unsafe { (*object).head.ob_size };
+    // SAFETY: as above.
+    let place = unsafe { &raw const (*object).content };
+    // SAFETY: as above.
+    let unknown = unsafe { (*object).hash };
     let hash = probe.as_any().hash()?;
     // SAFETY: as above.
-    let place = unsafe { &raw const (*object).hash };
-    // SAFETY: as above; the field is read anew, for Python may have written it.
-    let known = unsafe { place.read_volatile() };
-    let proven = fields.head.ob_size == 24
-        && ptr::addr_eq(content, &raw const fields.content)
-        && unknown == -1
-        && known == hash;
+    let known = unsafe { (*object).hash };
+    // SAFETY: it is a bytes object.
+    let content = unsafe { ffi::PyBytes_AS_STRING(probe.as_ptr()) };
+    let proven = size == 24 && ptr::addr_eq(content, place) && unknown == -1 && known == hash;
     IS_PROVEN.store(proven, Ordering::Relaxed);
     Ok(proven)
 }

@@ -116,19 +116,21 @@ impl Connection {
         let genuine = socket.get_type().is(&library.socket_class)
             && incoming.get_type().is(&library.bio_class)
             && outgoing.get_type().is(&library.bio_class);
-        if !genuine || !library.belong_together(word(socket, SSL), incoming, outgoing) {
+        if !genuine {
+            return false;
+        }
+        // SAFETY: of this very class, whose length and layout were looked at to find the library.
+        let ssl = unsafe { word(socket, SSL) };
+        // SAFETY: the pointer stands where it was found; the BIOs are of the class looked at.
+        if !unsafe { library.belong_together(ssl, incoming, outgoing) } {
             return false;
         }
         self.socket.slot(py).set(socket.clone());
-        self.pointers.set(
-            py,
-            Some(Pointers {
-                library,
-                ssl: word(socket, SSL),
-                incoming: word(incoming, POINTER),
-                outgoing: word(outgoing, POINTER),
-            }),
-        );
+        // SAFETY: as above.
+        let incoming = unsafe { word(incoming, POINTER) };
+        // SAFETY: as above.
+        let outgoing = unsafe { word(outgoing, POINTER) };
+        self.pointers.set(py, Some(Pointers { library, ssl, incoming, outgoing }));
         true
     }
 

@@ -18,10 +18,11 @@ use pyo3::{Bound, Py, PyResult, Python, ffi};
 
 use crate::slot::Slot;
 
-/// How `PySocketSockObject` of `Modules/socketmodule.h` begins.
+/// How `PySocketSockObject` of `Modules/socketmodule.h` begins. All of it are cells, also the head,
+/// for the interpreter counts references while the struct is borrowed.
 #[repr(C)]
 struct SocketFields {
-    head: ffi::PyObject,
+    head: Cell<ffi::PyObject>,
     fd: Cell<c_int>,
     family: Cell<c_int>,
     kind: Cell<c_int>,
@@ -34,7 +35,7 @@ struct SocketFields {
 /// How `fileio` of `Modules/_io/fileio.c` begins, and a socket too.
 #[repr(C)]
 struct FileFields {
-    head: ffi::PyObject,
+    head: Cell<ffi::PyObject>,
     fd: Cell<c_int>,
 }
 
@@ -83,12 +84,20 @@ pub fn prove_layout(py: Python<'_>) -> PyResult<bool> {
     let basicsize = class.getattr("__basicsize__")?.extract::<usize>()?;
     let socket = class.call0()?;
     let number = socket.call_method0("fileno")?.extract::<c_int>()?;
-    let proven = basicsize >= size_of::<SocketFields>()
-        && read(&socket).fd.get() == number
-        && is_laid_out_further(&socket)?
-        && is_file_laid_out(py, number)?;
+    let fields = if basicsize >= size_of::<SocketFields>() {
+        // SAFETY: it is of that class and alive to the end of this function.
+        Some(unsafe { read(&socket) })
+    } else {
+        None
+    };
+    let proven = match fields {
+        Some(fields) if fields.fd.get() == number => {
+            is_laid_out_further(&socket, fields)? && is_file_laid_out(py, number)?
+        }
+        _ => false,
+    };
     socket.call_method0("close")?;
-    let proven = proven && read(&socket).fd.get() == -1;
+    let proven = proven && fields.is_some_and(|fields| fields.fd.get() == -1);
     let file_class = py.import("_io")?.getattr("FileIO")?;
     let _ = PROVEN_CLASSES.set(py, [class.clone().unbind(), file_class.unbind()]);
     IS_PROVEN.store(proven, Ordering::Relaxed);
@@ -112,9 +121,8 @@ fn is_file_laid_out(py: Python<'_>, number: c_int) -> PyResult<bool> {
 }
 
 /// Whether what stands behind the descriptor says what the socket says.
-fn is_laid_out_further(socket: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn is_laid_out_further(socket: &Bound<'_, PyAny>, fields: &SocketFields) -> PyResult<bool> {
     const NANOSECONDS: i64 = 1_000_000_000;
-    let fields = read(socket);
     for (name, value) in
         [("family", &fields.family), ("type", &fields.kind), ("proto", &fields.protocol)]
     {
@@ -146,14 +154,20 @@ fn remember_class(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The struct of a `_socket.socket`.
-fn read<'a>(socket: &'a Bound<'_, PyAny>) -> &'a SocketFields {
-    // SAFETY: the object is alive and at least as long as the fields; every bit pattern is valid
-    // for numbers; the interpreter writes them with the GIL held, which the reference proves, and
-    // they are cells.
+///
+/// # Safety
+///
+/// The object is at least as long as the fields.
+unsafe fn read<'a>(socket: &'a Bound<'_, PyAny>) -> &'a SocketFields {
+    // SAFETY: the object is alive, and the caller answers for its length; every bit pattern is
+    // valid for numbers; the interpreter writes them with the GIL held, which the reference proves,
+    // and they are cells.
     unsafe { &*socket.as_ptr().cast::<SocketFields>() }
 }
 
 /// A socket of class `socket.socket` itself, whose methods are the library's own.
+///
+/// Invariant: the class was proven to be laid out as [`SocketFields`]; else it is not remembered.
 #[derive(Clone, Copy)]
 pub struct Socket<'a, 'py>(&'a Bound<'py, PyAny>);
 
@@ -200,23 +214,29 @@ impl<'a, 'py> Socket<'a, 'py> {
         self.0
     }
 
+    #[inline]
+    fn fields(self) -> &'a SocketFields {
+        // SAFETY: the invariant of the type.
+        unsafe { read(self.0) }
+    }
+
     /// The descriptor; -1 if the socket is closed.
     #[inline]
     pub fn descriptor(self) -> c_int {
-        read(self.0).fd.get()
+        self.fields().fd.get()
     }
 
     /// Its family, type and protocol, as numbers.
     #[inline]
     pub fn family(self) -> [c_int; 3] {
-        let fields = read(self.0);
+        let fields = self.fields();
         [fields.family.get(), fields.kind.get(), fields.protocol.get()]
     }
 
     /// Whether its calls never wait.
     #[inline]
     pub fn is_non_blocking(self) -> bool {
-        read(self.0).timeout.get() == 0
+        self.fields().timeout.get() == 0
     }
 }
 

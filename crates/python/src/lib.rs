@@ -10,6 +10,7 @@
 mod names;
 mod exceptions;
 mod interrupted;
+mod parameters;
 mod host;
 mod running;
 mod events;

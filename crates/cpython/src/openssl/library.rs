@@ -115,23 +115,36 @@ impl Library {
         if !long_enough
             || !socket.get_type().is(&self.socket_class)
             || !incoming.get_type().is(&self.bio_class)
-            || word(&socket, CONTEXT) != context.as_ptr().cast()
+            || !outgoing.get_type().is(&self.bio_class)
         {
             return Ok(false);
         }
-        let ssl = word(&socket, SSL);
+        // SAFETY: it is that long, as has just been asked.
+        let owner = unsafe { word(&socket, CONTEXT) };
+        // SAFETY: as above.
+        let ssl = unsafe { word(&socket, SSL) };
+        // SAFETY: as above.
+        let known = unsafe { word(&context, POINTER) };
+        if owner != context.as_ptr().cast() {
+            return Ok(false);
+        }
         if ssl.is_null() || !ssl.cast::<usize>().is_aligned() {
             return Ok(false);
         }
         // SAFETY: the word stands between two that were found as expected, where CPython has kept
         // its `SSL*` ever since these objects exist.
-        let good = unsafe { (self.ssl_context)(ssl) } == word(&context, POINTER);
-        if !good || !self.belong_together(ssl, &incoming, &outgoing) {
+        if unsafe { (self.ssl_context)(ssl) } != known {
+            return Ok(false);
+        }
+        // SAFETY: OpenSSL took the pointer for that of our connection; both BIOs are long enough.
+        if !unsafe { self.belong_together(ssl, &incoming, &outgoing) } {
             return Ok(false);
         }
         incoming.call_method1("write", (PyBytes::new(py, b"probe"),))?;
+        // SAFETY: it is long enough, as above.
+        let bio = unsafe { word(&incoming, POINTER) };
         // SAFETY: the pointer has just been shown to be that of the BIO.
-        let pending = unsafe { (self.bio_pending)(word(&incoming, POINTER)) };
+        let pending = unsafe { (self.bio_pending)(bio) };
         Ok(pending == b"probe".len())
     }
 
@@ -147,20 +160,25 @@ impl Library {
     }
 
     /// Whether the two BIOs are those that OpenSSL reads from and writes to.
-    pub(super) fn belong_together(
+    ///
+    /// # Safety
+    ///
+    /// `ssl` is the `SSL*` of a live connection, and the objects are longer than [`POINTER`] words.
+    pub(super) unsafe fn belong_together(
         &self,
         ssl: *mut c_void,
         incoming: &Bound<'_, PyAny>,
         outgoing: &Bound<'_, PyAny>,
     ) -> bool {
-        // SAFETY: the pointer is that of a live connection.
+        // SAFETY: the caller answers for the connection.
         let read_bio = unsafe { (self.ssl_read_bio)(ssl) };
         // SAFETY: as above.
         let write_bio = unsafe { (self.ssl_write_bio)(ssl) };
-        !read_bio.is_null()
-            && !write_bio.is_null()
-            && read_bio == word(incoming, POINTER)
-            && write_bio == word(outgoing, POINTER)
+        // SAFETY: the caller answers for the length.
+        let incoming = unsafe { word(incoming, POINTER) };
+        // SAFETY: as above.
+        let outgoing = unsafe { word(outgoing, POINTER) };
+        !read_bio.is_null() && !write_bio.is_null() && read_bio == incoming && write_bio == outgoing
     }
 }
 
@@ -169,10 +187,14 @@ fn size_of_objects(object: &Bound<'_, PyAny>) -> PyResult<usize> {
     class.getattr("__basicsize__")?.extract()
 }
 
-/// A word of an object that is longer than that.
-pub(super) fn word(object: &Bound<'_, PyAny>, index: usize) -> *mut c_void {
-    // SAFETY: the sizes of the three classes were compared before any word of theirs is read.
+/// A word of an object.
+///
+/// # Safety
+///
+/// The object is longer than `index` words.
+pub(super) unsafe fn word(object: &Bound<'_, PyAny>, index: usize) -> *mut c_void {
+    // SAFETY: the caller answers for the length.
     let place = unsafe { object.as_ptr().cast::<*mut c_void>().add(index) };
-    // SAFETY: the object is alive and that long; words are aligned.
+    // SAFETY: the object is alive and that long; objects are aligned to words.
     unsafe { *place }
 }

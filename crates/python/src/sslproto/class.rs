@@ -17,7 +17,7 @@ use pyo3::{Bound, Py, PyErr, PyResult, PyTraverseError, PyVisit, Python, intern,
 
 use super::engine::get;
 use super::state::{
-    PyProtocol, SSLProtocol, app_transport, extra_info, fatal_error_itself, set_app_protocol,
+    PyProtocol, SSLProtocol, app_transport, call, extra_info, fatal_error_itself, set_app_protocol,
 };
 use super::{attributes, below, handshake, incoming, outgoing, shutdown};
 use crate::names::{self, none};
@@ -101,20 +101,26 @@ impl SSLProtocol {
         } else {
             protocol.waiter.slot(py).set(waiter);
         }
-        set_app_protocol(this, &app_protocol)?;
+        // A subclass may have methods of its own, and they are called from here on.
+        if this.getattr(intern!(py, "_is_overridden"))?.is_truthy()? {
+            protocol.is_patched.set(py, true);
+        }
+        if protocol.is_patched.get(py) {
+            this.call_method1("_set_app_protocol", (app_protocol,))?;
+        } else {
+            set_app_protocol(this, &app_protocol)?;
+        }
         let app_state = if call_connection_made { AppState::Init } else { AppState::Made };
         protocol.app_state.set(py, app_state);
         protocol.state.set(py, SSLState::Unwrapped);
         protocol.engine.wrap(&sslcontext, &server_side, &hostname)?;
-        let (marks, _) = outgoing::marks(None, None, incoming::HIGH_WATER, py)?;
-        protocol.set_incoming(marks, None, py);
-        let (marks, _) = outgoing::marks(None, None, outgoing::HIGH_WATER, py)?;
-        protocol.set_outgoing(marks, None, py);
-        if this.getattr(intern!(py, "_is_overridden"))?.is_truthy()? {
-            protocol.is_patched.set(py, true);
-        }
-        app_transport(this)?;
-        Ok(())
+        call(this, "_set_read_buffer_limits", |this| {
+            this.get()._set_read_buffer_limits(None, None, this.py())
+        })?;
+        call(this, "_set_write_buffer_limits", |this| {
+            this.get()._set_write_buffer_limits(None, None, this.py())
+        })?;
+        call(this, "_get_app_transport", |this| app_transport(this).map(drop))
     }
 
     // What the transport below calls; `get_buffer` and `buffer_updated` are put on by hand.

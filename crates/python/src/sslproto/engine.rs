@@ -329,17 +329,24 @@ impl Engine {
 
     /// Shows its objects to the garbage collector.
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for place in [&self.sslobj, &self.incoming, &self.outgoing, &self.reader] {
+        for place in self.places() {
             place.visit(|slot| slot.visit(visit))?;
         }
         self.direct.visit(visit)
+    }
+
+    /// Every place, for the collector; the connection has more.
+    fn places(&self) -> [&GilSlot; 4] {
+        // Every field is named, so that none is forgotten.
+        let Self { sslobj, incoming, outgoing, reader, is_genuine: _, direct: _ } = self;
+        [sslobj, incoming, outgoing, reader]
     }
 
     /// Lets its objects go.
     pub(super) fn clear(&self, py: Python<'_>) {
         self.is_genuine.set(py, false);
         self.direct.close(py);
-        for place in [&self.sslobj, &self.incoming, &self.outgoing, &self.reader] {
+        for place in self.places() {
             place.slot(py).clear(py);
         }
     }

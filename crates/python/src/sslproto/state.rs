@@ -123,28 +123,28 @@ impl SSLProtocol {
 
     /// Every place of its own, for the collector; the engine has more.
     pub(super) fn places(&self) -> [&GilSlot; 20] {
-        [
-            &self.event_loop,
-            &self.app_protocol,
-            &self.app_get_buffer,
-            &self.app_buffer_updated,
-            &self.app_transport,
-            &self.transport,
-            &self.waiter,
-            &self.sslcontext,
-            &self.server_side,
-            &self.server_hostname,
-            &self.extra,
-            &self.handshake_timeout,
-            &self.shutdown_timeout,
-            &self.handshake_timeout_handle,
-            &self.shutdown_timeout_handle,
-            &self.handshake_start_time,
-            &self.ssl_buffer,
-            &self.ssl_buffer_view,
-            &self.incoming_limits,
-            &self.outgoing_limits,
-        ]
+        // Every field is named, so that none is forgotten: one that is new does not compile.
+        #[rustfmt::skip]
+        let Self {
+            event_loop, app_protocol, app_get_buffer, app_buffer_updated, app_transport, transport,
+            waiter, sslcontext, server_side, server_hostname, extra, handshake_timeout,
+            shutdown_timeout, handshake_timeout_handle, shutdown_timeout_handle,
+            handshake_start_time, ssl_buffer, ssl_buffer_view, incoming_limits, outgoing_limits,
+            // No objects, or not in a place; `__traverse__` and `__clear__` see to those.
+            engine: _, write_backlog: _, write_buffer_size: _, is_encrypting: _, state: _,
+            app_state: _, conn_lost: _, incoming_marks: _, outgoing_marks: _, is_patched: _,
+            app_transport_created: _, app_protocol_is_buffer: _, app_protocol_is_ssl: _,
+            eof_received: _, ssl_writing_paused: _, ssl_reading_paused: _, app_reading_paused: _,
+            app_writing_paused: _,
+        } = self;
+        #[rustfmt::skip]
+        let places = [
+            event_loop, app_protocol, app_get_buffer, app_buffer_updated, app_transport, transport,
+            waiter, sslcontext, server_side, server_hostname, extra, handshake_timeout,
+            shutdown_timeout, handshake_timeout_handle, shutdown_timeout_handle,
+            handshake_start_time, ssl_buffer, ssl_buffer_view, incoming_limits, outgoing_limits,
+        ];
+        places
     }
 
     /// `object`, if it is a protocol of ours.
@@ -408,7 +408,7 @@ pub(super) fn caught_unless_exit<'py>(
     Ok(coroutine::exception_of(error, py))
 }
 
-/// Cancels a timer and forgets it.
+/// Cancels a timer and forgets it; in this order, as in asyncio: `cancel()` finds it in its place.
 pub(super) fn cancel(handle: &GilSlot, py: Python<'_>) -> PyResult<()> {
     if let Some(handle) = handle.slot(py).get(py) {
         handle.call_method0(intern!(py, "cancel"))?;

@@ -14,8 +14,7 @@ use batonloop_cpython::verify;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyImportError, PyNotImplementedError, PyResourceWarning, PyTypeError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyDictMethods, PyMemoryView, PyTuple,
-    PyTupleMethods, PyType,
+    PyAny, PyAnyMethods, PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple, PyType,
 };
 use pyo3::{Bound, PyErr, PyResult, Python};
 
@@ -23,28 +22,22 @@ use super::engine::get;
 use super::state::{PyProtocol, SSLProtocol, call, extra_info, protocol_of, set_app_protocol};
 use super::{incoming, outgoing, shutdown};
 use crate::names::{self, boolean, none};
+use crate::parameters::Parameters;
 
 type PyTransport<'py> = Bound<'py, SSLTransport>;
 
-/// `__init__(loop, ssl_protocol)`.
+const PARAMETERS: Parameters<2> =
+    Parameters { class: "_SSLProtocolTransport", names: ["loop", "ssl_protocol"], required: 2 };
+
+/// As in asyncio, it may be called again, and then sets everything anew.
 fn init(
     this: &PyTransport<'_>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<()> {
-    let given = |index: usize, name: &str| -> PyResult<Bound<'_, PyAny>> {
-        if let Ok(value) = args.get_item(index) {
-            return Ok(value);
-        }
-        let value = kwargs.map_or(Ok(None), |kwargs| kwargs.get_item(name))?;
-        value.ok_or_else(|| {
-            PyTypeError::new_err(format!(
-                "_SSLProtocolTransport() missing required argument '{name}' (pos {})",
-                index + 1
-            ))
-        })
+    let [Some(event_loop), Some(protocol)] = PARAMETERS.parse(args, kwargs)? else {
+        return Ok(());
     };
-    let (event_loop, protocol) = (given(0, "loop")?, given(1, "ssl_protocol")?);
     if SSLProtocol::cast(&protocol).is_none() {
         return Err(PyTypeError::new_err("ssl_protocol must be an SSLProtocol of batonloop"));
     }
