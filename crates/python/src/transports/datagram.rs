@@ -25,12 +25,13 @@ use pyo3::types::{
 };
 use pyo3::{Bound, FromPyObject, IntoPyObject, PyErr, PyResult, Python, intern};
 
-use super::life::{self, Parameters};
+use super::life;
 use super::write::{LOST_WRITE, is_bytes_like};
 use super::{CLOSING, Transport, TransportKind, class, extra, read};
 use crate::exceptions;
 use crate::interrupted::{unless_it_waits, unless_python_waits};
 use crate::names::{self, none};
+use crate::parameters::Parameters;
 
 /// The socket is a plain one of IPv4.
 const IS_V4: u32 = 1 << 16;

@@ -8,9 +8,8 @@ use std::marker::PhantomData;
 
 use batonloop_cpython::kind;
 use batonloop_cpython::{Outcome, call, context};
-use pyo3::exceptions::PyTypeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple, PyTupleMethods};
-use pyo3::{Bound, PyErr, PyResult, intern};
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, PyResult, intern};
 
 use super::{
     HAS_OWN_CONTEXT, Manner, READING, Transport, TransportKind, WRITING, describe, never_cancelled,
@@ -188,74 +187,4 @@ pub(super) fn begin<'py, K: TransportKind>(
         transport.call_soon(event_loop, (set_result, waiter, py.None()))?;
     }
     Ok(())
-}
-
-/// The parameters of an `__init__`, and the words of a Python function for wrong arguments.
-pub(super) struct Parameters<const N: usize> {
-    pub(super) class: &'static str,
-    pub(super) names: [&'static str; N],
-    /// So many of them must be given; None counts as not given for the others.
-    pub(super) required: usize,
-}
-
-impl<const N: usize> Parameters<N> {
-    /// The arguments of a call, in the order of the names.
-    ///
-    /// TypeError, for what Python looks at first: unknown ones, doubled, too many, missing.
-    pub(super) fn parse<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
-        let mut found = [const { None }; N];
-        for (place, argument) in found.iter_mut().zip(args.iter_borrowed()) {
-            *place = Some(argument.to_owned());
-        }
-        for (name, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
-            let Some(place) = self.names.iter().position(|known| name.eq(known).unwrap_or(false))
-            else {
-                return Err(self.wrong(format!("got an unexpected keyword argument '{name}'")));
-            };
-            if found[place].replace(value).is_some() {
-                return Err(self.wrong(format!("got multiple values for argument '{name}'")));
-            }
-        }
-        if args.len() > N {
-            // The object itself counts for Python.
-            return Err(self.wrong(format!(
-                "takes from {} to {} positional arguments but {} were given",
-                self.required + 1,
-                N + 1,
-                args.len() + 1
-            )));
-        }
-        self.check_required(&found)?;
-        for place in &mut found[self.required..] {
-            *place = place.take().filter(|argument| !argument.is_none());
-        }
-        Ok(found)
-    }
-
-    fn check_required(&self, found: &[Option<Bound<'_, PyAny>>; N]) -> PyResult<()> {
-        let required = self.names.iter().zip(found).take(self.required);
-        let missing = required.filter(|(_, argument)| argument.is_none());
-        let missing: Vec<String> = missing.map(|(name, _)| format!("'{name}'")).collect();
-        let (count, text) = match missing.as_slice() {
-            [] => return Ok(()),
-            [one] => ("1 required positional argument".to_owned(), one.clone()),
-            [one, two] => {
-                ("2 required positional arguments".to_owned(), format!("{one} and {two}"))
-            }
-            [rest @ .., last] => (
-                format!("{} required positional arguments", missing.len()),
-                format!("{}, and {last}", rest.join(", ")),
-            ),
-        };
-        Err(self.wrong(format!("missing {count}: {text}")))
-    }
-
-    #[cold]
-    fn wrong(&self, what: String) -> PyErr {
-        PyTypeError::new_err(format!("{}.__init__() {what}", self.class))
-    }
 }

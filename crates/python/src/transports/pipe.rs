@@ -12,11 +12,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, intern};
 
-use super::life::{self, Parameters};
+use super::life;
 use super::{CLOSING, Transport, TransportKind, check_loop, check_new};
 use crate::exceptions;
 use crate::host::EventLoop;
 use crate::names::none;
+use crate::parameters::Parameters;
 
 /// `__init__(loop, pipe, protocol, waiter=None, extra=None)` of a class: takes the pipe in use.
 /// `refused` is what is said of a file that is none.

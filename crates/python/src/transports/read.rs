@@ -26,7 +26,8 @@ pub(crate) const LARGEST_COPY: usize = 4096;
 /// What the exception handler is told when the kernel refuses.
 const FATAL: &str = "Fatal read error on socket transport";
 
-/// The last small piece, if nobody has kept it.
+/// The last piece, if nobody has kept it: its memory serves again for a small one, or for one of
+/// just its size, of up to 256 KiB.
 static SPARE: Spare = Spare::new();
 
 /// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.

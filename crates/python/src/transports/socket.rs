@@ -10,12 +10,13 @@ use batonloop_cpython::method::TypeSlot;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
-use super::life::{self, Parameters};
+use super::life;
 use super::{
     ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, Transport, TransportKind,
     check_loop, check_new, class, read,
 };
 use crate::names::{self, none};
+use crate::parameters::Parameters;
 
 impl TransportKind for SocketTransport {
     fn read(this: Transport<'_, '_>) -> PyResult<()> {
