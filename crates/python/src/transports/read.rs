@@ -95,14 +95,15 @@ impl<'py> Transport<'_, 'py> {
         if expected > LARGEST_COPY {
             return self.receive_directly(expected);
         }
-        unless_it_waits(py, || {
+        let received = unless_it_waits(py, || {
             let fd = self.fields.open_descriptor(py);
             with_hot(py, |hot| {
                 let count = fill(fd, hot)?;
                 self.fields.expected.set(count);
                 Ok(SPARE.hand_out(py, &hot[..count]))
             })
-        })
+        })?;
+        received.transpose().map_err(|error| *error)
     }
 
     /// The kernel writes into the bytes object itself. Where the last two pieces were of one size,
@@ -172,7 +173,10 @@ impl<'py> Transport<'_, 'py> {
     /// Gives bytes that were read for another protocol to the one that is in its place.
     #[cold]
     fn pass_on(self, data: &[u8]) -> PyResult<()> {
-        let data = SPARE.hand_out(self.py(), data);
+        let data = match SPARE.hand_out(self.py(), data) {
+            Ok(data) => data,
+            Err(error) => return self.fatal_error(*error, FATAL),
+        };
         if !self.fields.has(BUFFERED) {
             return self.hand_over(data).or_else(|error| {
                 self.fatal_error(*error, "Fatal error: protocol.data_received() call failed.")
