@@ -131,12 +131,16 @@ class EventLoop(BaseSelectorEventLoop):
             reader, writer = socket.socketpair()
             reader.setblocking(False)
             writer.setblocking(False)
+            before = None
             try:
                 # This asks for the main thread, so it comes before anything that would have to
                 # be undone.
-                _set_wakeup_fd(writer)
+                before = _set_wakeup_fd(writer)
                 self._add_reader(reader.fileno(), self._read_signals)
             except BaseException:
+                if before is not None:
+                    # The number will be another file's.
+                    _restore_wakeup_fd(before)
                 reader.close()
                 writer.close()
                 raise
@@ -255,12 +259,20 @@ def _check_signal(sig: Any) -> None:
         raise ValueError(f"invalid signal number {sig}")
 
 
-def _set_wakeup_fd(writer: socket.socket) -> None:
+def _set_wakeup_fd(writer: socket.socket) -> int:
     try:
-        signal.set_wakeup_fd(writer.fileno())
+        return signal.set_wakeup_fd(writer.fileno())
     except (ValueError, OSError) as error:
         # Only the main thread may do this.
         raise RuntimeError(str(error))  # noqa: B904 - asyncio names no cause either
+
+
+def _restore_wakeup_fd(before: int) -> None:
+    try:
+        signal.set_wakeup_fd(before)
+    except (ValueError, OSError):
+        # It was closed meanwhile, or it waits.
+        signal.set_wakeup_fd(-1)
 
 
 # Python 3.14 deprecates policies: the class has a private name there, and its public one warns.

@@ -152,6 +152,39 @@ def test_the_guests_of_who_has_the_number_now_are_not_accepted(
         sock.close()
 
 
+@pytest.mark.parametrize("error", [ValueError("mine"), OSError(5, "mine")])
+def test_a_listening_socket_that_fails_in_a_way_of_its_own(
+    world: World, loop: Any, error: Exception
+) -> None:
+    class Listener(socket.socket):
+        is_broken = False
+
+        def fileno(self) -> int:
+            if self.is_broken:
+                raise error
+            return super().fileno()
+
+        def accept(self) -> Any:
+            self.fileno()
+            return super().accept()
+
+    guests = Guests()
+    reports = gather_reports(loop)
+    listener = Listener()
+    listener.bind(("127.0.0.1", 0))
+    server = loop.run_until_complete(loop.create_server(guests, sock=listener))
+    listener.is_broken = True
+    with socket.create_connection(listener.getsockname()):
+        world.run_until(loop, lambda: bool(reports))
+        listener.is_broken = False
+        assert reports[0]["exception"] is error
+        assert "_accept_connection(" in reports[0]["message"]
+        world.run_until(loop, lambda: guests.are_here(1))
+    world.run_until(loop, guests.are_gone)
+    server.close()
+    world.turn(loop)
+
+
 # --- Factories that fail ------------------------------------------------------
 
 

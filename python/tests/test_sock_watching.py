@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
+import threading
+import time
 from typing import Any
 
+import pytest
 from conftest import World
 from io_tools import MIB, is_watched, pair, run, turns
 from sock_tools import Ends, ends
@@ -253,3 +257,30 @@ def test_a_displaced_reader_that_watches_as_it_dies(world: World, loop: Any) -> 
     assert loop.remove_reader(fd)
     for sock in (sender, one, other):
         sock.close()
+
+
+def test_a_signal_that_ends_the_run_takes_no_event_with_it(
+    world: World, loop: Any, ends: Ends
+) -> None:
+    # The number that the interpreter writes when a signal comes is what the loop waits for: both
+    # come in the same sleep, for the signal is another thread's.
+    receiving = loop.create_task(loop.sock_recv(ends[0], 10))
+
+    def interrupt() -> None:
+        time.sleep(0.02)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=interrupt)
+    loop.call_soon(thread.start)
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    ends[1].setblocking(False)
+    wakeup = signal.set_wakeup_fd(ends[1].fileno())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_forever()
+        thread.join()
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGUSR1, before)
+    assert not receiving.done()
+    assert run(loop, receiving) == bytes([signal.SIGUSR1])

@@ -436,3 +436,30 @@ def test_a_socket_that_is_shut_for_writing_below_the_transport(
         world.turn(loop)
         assert isinstance(protocol.lost[0], BrokenPipeError)
         assert protocol.lost[0].errno == errno.EPIPE
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray])
+def test_who_is_displaced_by_a_write_that_waits_may_write(
+    world: World, loop: Any, kind: str, make: Any
+) -> None:
+    class Last:
+        def __del__(self) -> None:
+            transport.write(b"the last words")
+
+        def __call__(self) -> None:
+            """Nobody calls it."""
+
+    with wired(world, loop, Recorder(), kind) as (transport, peer):
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        loop._add_writer(sock.fileno(), Last())
+        data = pattern(1_000_000)
+        transport.write(make(data))
+        assert transport.get_write_buffer_size() > 0
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(data))
+        got = receive(loop, peer, len(data) + 14)
+        at = got.index(b"the last words")
+        assert got == data[:at] + b"the last words" + data[at:]
+        # asyncio lets them in between.
+        assert at == len(data) if world.is_ours else 0 < at < len(data)
+        assert transport.get_write_buffer_size() == 0

@@ -250,6 +250,27 @@ def test_a_signal_that_cannot_be_caught_is_refused(world: World, loop: Any, sig:
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_signals_that_cannot_be_read_leave_the_wake_up_descriptor(ours: World) -> None:
+    class Loop(ours.EventLoop):  # type: ignore[misc]
+        def _add_reader(self, fd: int, callback: Any, *args: Any) -> Any:
+            raise OSError(28, "no space left")
+
+    loop = Loop()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        signal.set_wakeup_fd(writer)
+        with pytest.raises(OSError, match="no space left"):
+            loop.add_signal_handler(signal.SIGUSR1, print)
+        assert signal.set_wakeup_fd(-1) == writer
+        assert loop.remove_signal_handler(signal.SIGUSR1) is False
+    finally:
+        signal.set_wakeup_fd(-1)
+        loop.close()
+        os.close(reader)
+        os.close(writer)
+
+
 def test_only_the_main_thread_takes_handlers(world: World, loop: Any) -> None:
     errors: list[str] = []
 

@@ -9,6 +9,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
 use crate::cell::{GilCell, GilSlot};
+use crate::{Outcome, fetch};
 
 /// A bytes object of at most `capacity` bytes: `fill` writes into its memory and says how many.
 ///
@@ -26,6 +27,24 @@ pub fn filled<'py, E>(
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
 ) -> PyResult<Result<Handed<'py>, E>> {
     Filling::new(py, capacity)?.fill(fill)
+}
+
+/// A bytes object with this content.
+///
+/// # Errors
+///
+/// `MemoryError`.
+#[inline]
+pub fn copied<'py>(py: Python<'py>, content: &[u8]) -> Outcome<Bound<'py, PyBytes>> {
+    let size = content.len().cast_signed();
+    // SAFETY: no slice is longer than that; the content is there, and copied.
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), size) };
+    // SAFETY: a new reference, or null with an exception set.
+    let Some(object) = (unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(py, object) }) else {
+        return Err(fetch(py));
+    };
+    // SAFETY: the call makes a bytes object.
+    Ok(unsafe { object.cast_into_unchecked() })
 }
 
 /// A bytes object that is being filled, and that nobody else knows of.
@@ -172,8 +191,12 @@ impl Spare {
     }
 
     /// A bytes object with this content.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`.
     #[inline]
-    pub fn hand_out<'py>(&self, py: Python<'py>, content: &[u8]) -> Handed<'py> {
+    pub fn hand_out<'py>(&self, py: Python<'py>, content: &[u8]) -> Outcome<Handed<'py>> {
         let len = content.len();
         let capacity = self.capacity.get(py);
         // The interpreter has one object for each single byte: such are shared.
@@ -184,9 +207,9 @@ impl Spare {
             let memory = unsafe { reset(&bytes, len) };
             // SAFETY: as above; the content is not in the object, for nobody holds that.
             unsafe { ptr::copy_nonoverlapping(content.as_ptr(), memory, len) };
-            return Handed { bytes, capacity };
+            return Ok(Handed { bytes, capacity });
         }
-        Handed { bytes: PyBytes::new(py, content), capacity: len }
+        Ok(Handed { bytes: copied(py, content)?, capacity: len })
     }
 
     /// The same as [`filled`]; an object of just that capacity serves again.

@@ -106,6 +106,8 @@ pub(crate) static READ_TRANSPORT: Imported = Imported::new("asyncio.transports",
 pub(crate) static WRITE_TRANSPORT: Imported = Imported::new("asyncio.transports", "WriteTransport");
 pub(crate) static BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "BufferedProtocol");
+pub(crate) static FEED_BUFFERED_PROTOCOL: Imported =
+    Imported::new("asyncio.protocols", "_feed_data_to_buffered_proto");
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
 pub(crate) static SENDFILE_MODE: Imported = Imported::new("asyncio.constants", "_SendfileMode");
 pub(crate) static SET_NODELAY: Imported = Imported::new("asyncio.base_events", "_set_nodelay");

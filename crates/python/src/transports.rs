@@ -28,7 +28,7 @@ use crate::events::{self, Callback};
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
 use crate::names::{self, none};
-use crate::selector_events::{self, Side};
+use crate::selector_events::{self, Displaced, Side};
 
 mod flow;
 mod extra;
@@ -208,16 +208,31 @@ impl<'a, 'py> Transport<'a, 'py> {
 
     /// Watches the writer from now on.
     fn start_writing(self) -> PyResult<()> {
+        self.begin_to_write()?.map_or(Ok(()), |displaced| displaced.cancel(self.py()))
+    }
+
+    /// The same, and who watched before is given back.
+    fn begin_to_write(self) -> PyResult<Option<Displaced>> {
         let Some(event_loop) = self.event_loop() else {
-            return Ok(());
+            return Ok(None);
         };
         self.keep_context(&self.fields.write_context)?;
-        self.watch(&event_loop, Side::Writer)
+        self.begin_to_watch(&event_loop, Side::Writer)
     }
 
     fn watch(self, event_loop: &Bound<'py, PyAny>, side: Side) -> PyResult<()> {
+        let displaced = self.begin_to_watch(event_loop, side)?;
+        displaced.map_or(Ok(()), |displaced| displaced.cancel(self.py()))
+    }
+
+    #[inline]
+    fn begin_to_watch(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        side: Side,
+    ) -> PyResult<Option<Displaced>> {
         let Some(host) = EventLoop::of(event_loop) else {
-            return Ok(());
+            return Ok(None);
         };
         let (verb, flag) = match side {
             Side::Reader => (self.manner.read, READING),
@@ -227,7 +242,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         let fd = self.fields.descriptor();
         let displaced = selector_events::watch(self.py(), host, fd, side, entry)?;
         self.fields.add(flag);
-        displaced.cancel(self.py())
+        Ok(Some(displaced))
     }
 
     fn stop_reading(self) {

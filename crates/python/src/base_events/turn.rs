@@ -20,7 +20,7 @@ use batonloop_cpython::exit::Stay;
 use batonloop_cpython::thread;
 use batonloop_sys::{Punctual, clock};
 use pyo3::types::{PyAnyMethods, PyFloat};
-use pyo3::{Bound, PyResult, Python, intern};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::PyLoop;
 use crate::events;
@@ -28,6 +28,7 @@ use crate::exceptions;
 use crate::host::{Entry, EventLoop, Poller};
 use crate::names;
 use crate::running;
+use crate::selector_events::{self, Side};
 
 /// How long busy turns may go on without a look at the descriptors, in ticks of the cycle counter:
 /// 25 to 100 microseconds.
@@ -173,8 +174,25 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
         }
         event.fd != waker
     });
-    py.check_signals()?;
-    if idle { Ok(()) } else { give_way(this) }
+    let signals = py.check_signals();
+    let seen = if idle { signals } else { signals.and_then(|()| give_way(this)) };
+    seen.map_err(|error| put_back(py, host, scratch, error))
+}
+
+/// Forgets the events of a turn that ends before they were gathered: the kernel will tell of them
+/// again, also of those that it was to tell once.
+#[cold]
+fn put_back(py: Python<'_>, host: &EventLoop, scratch: &mut Scratch, error: PyErr) -> PyErr {
+    for event in scratch.events.drain(..) {
+        let interest = host.agenda.with(py, |agenda| agenda.watched.interest(event.fd));
+        if interest.readable {
+            selector_events::watch_on(py, host, event.fd, Side::Reader);
+        }
+        if interest.writable {
+            selector_events::watch_on(py, host, event.fd, Side::Writer);
+        }
+    }
+    error
 }
 
 /// Lets another thread in that has asked for the interpreter, and runs what is pending for this
@@ -224,7 +242,7 @@ fn sleep(
 fn gather(this: &PyLoop<'_>, scratch: &mut Scratch) -> PyResult<()> {
     let py = this.py();
     let host = this.get();
-    let now = host.now(this)?;
+    let now = host.now(this).map_err(|error| put_back(py, host, scratch, error))?;
     let Scratch { events, displaced } = scratch;
     host.agenda.with(py, |agenda| agenda.gather(now, events, py, displaced));
     events.clear();

@@ -196,8 +196,11 @@ fn accept_all<'py>(this: &Bound<'py, Listener>, event_loop: &Bound<'py, PyAny>) 
     };
     let sock = arguments.get_item(1)?;
     for _ in 0..listener.most {
-        let accepted = unless_it_waits(py, || socket::accept(descriptor_of(&sock).unwrap_or(-1)));
-        match accepted {
+        let accepted = unless_it_waits(py, || match descriptor_of(&sock) {
+            Ok(fd) => socket::accept(fd).map(Ok),
+            Err(error) => Ok(Err(error)),
+        });
+        match accepted.and_then(Option::transpose) {
             Ok(Some((fd, name))) => take(this, host, event_loop, fd, name)?,
             Ok(None) => return Ok(()),
             // It went away before it was accepted.

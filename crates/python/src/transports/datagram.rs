@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use batonloop_cpython::buffer::View;
 use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::bytes;
 use batonloop_cpython::call;
 use batonloop_cpython::kind::{DatagramTransport, Fields, owners};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
@@ -117,10 +118,14 @@ impl<'py> Transport<'_, 'py> {
             let fd = self.fields.open_descriptor(py);
             read::with_hot(py, |hot| {
                 let (count, name) = socket::recvfrom(fd, hot)?;
-                Ok((PyBytes::new(py, &hot[..count]), name))
+                Ok((bytes::copied(py, &hot[..count]), name))
             })
         })?;
-        received.map(|(data, name)| Ok((data.into_any(), self.sender(name)?))).transpose()
+        let Some((data, name)) = received else {
+            return Ok(None);
+        };
+        let data = data.map_err(|error| *error)?;
+        Ok(Some((data.into_any(), self.sender(name)?)))
     }
 
     /// Who has sent a datagram, as Python spells it: mostly whoever has sent the last one.

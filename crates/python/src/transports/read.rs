@@ -17,6 +17,7 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{ABOVE, Above, BUFFERED, IS_DIRECT, STEADY, Transport};
 use crate::interrupted::unless_it_waits;
+use crate::names;
 
 /// Nobody is given more than so many bytes at once.
 pub(super) const MAX_SIZE: usize = 256 * 1024;
@@ -95,14 +96,15 @@ impl<'py> Transport<'_, 'py> {
         if expected > LARGEST_COPY {
             return self.receive_directly(expected);
         }
-        unless_it_waits(py, || {
+        let received = unless_it_waits(py, || {
             let fd = self.fields.open_descriptor(py);
             with_hot(py, |hot| {
                 let count = fill(fd, hot)?;
                 self.fields.expected.set(count);
                 Ok(SPARE.hand_out(py, &hot[..count]))
             })
-        })
+        })?;
+        received.transpose().map_err(|error| *error)
     }
 
     /// The kernel writes into the bytes object itself. Where the last two pieces were of one size,
@@ -157,6 +159,8 @@ impl<'py> Transport<'_, 'py> {
             unless_it_waits(py, || socket::recv(self.fields.open_descriptor(py), &mut hot));
         let outcome = match received {
             Ok(Some(0)) => self.read_eof(),
+            // The handler of a signal has handed over to another protocol.
+            Ok(Some(count)) if !self.fields.has(IS_DIRECT) => self.pass_on(&hot[..count]),
             Ok(Some(count)) => (above.receive)(&self.protocol(), &hot[..count]).or_else(|error| {
                 self.fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
             }),
@@ -165,6 +169,24 @@ impl<'py> Transport<'_, 'py> {
         };
         HOT.with(py, |place| *place = hot);
         outcome
+    }
+
+    /// Gives bytes that were read for another protocol to the one that is in its place.
+    #[cold]
+    fn pass_on(self, data: &[u8]) -> PyResult<()> {
+        let data = match SPARE.hand_out(self.py(), data) {
+            Ok(data) => data,
+            Err(error) => return self.fatal_error(*error, FATAL),
+        };
+        if !self.fields.has(BUFFERED) {
+            return self.hand_over(data).or_else(|error| {
+                self.fatal_error(*error, "Fatal error: protocol.data_received() call failed.")
+            });
+        }
+        let feed = names::FEED_BUFFERED_PROTOCOL.get(self.py())?;
+        feed.call1((self.protocol(), data.bytes)).map(drop).or_else(|error| {
+            self.fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+        })
     }
 
     /// The same for a protocol that lends its own memory.

@@ -46,16 +46,16 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return self.count_lost_write(LOST_WRITE);
         }
-        let mut sent = 0;
-        if fields.backlog.is_empty() {
-            let py = self.py();
-            match unless_it_waits(py, || socket::send(fields.open_descriptor(py), content)) {
-                Ok(Some(count)) if count == content.len() => return Ok(()),
-                Ok(Some(count)) => sent = count,
-                Ok(None) => {}
-                Err(error) => return self.fatal_error(error, FATAL),
-            }
-        }
+        let py = self.py();
+        let send = || {
+            self.only_first()?;
+            socket::send(fields.open_descriptor(py), content)
+        };
+        let sent = match unless_it_waits(py, send) {
+            Ok(Some(count)) if count == content.len() => return Ok(()),
+            Ok(sent) => sent.unwrap_or(0),
+            Err(error) => return self.fatal_error(error, FATAL),
+        };
         self.write_later(bytes.clone(), sent)
     }
 
@@ -81,26 +81,30 @@ impl<'py> Transport<'_, 'py> {
             // Memory in several pieces; to asyncio that is an error of the socket.
             Err(error) => return self.fatal_error(error, FATAL),
         };
-        let mut sent = 0;
-        if fields.backlog.is_empty() {
-            let send = || {
-                let fd = fields.open_descriptor(py);
-                view.show(|content| socket::send(fd, content))
-            };
-            match unless_it_waits(py, send) {
-                Ok(Some(count)) if count == view.len() => return Ok(()),
-                Ok(Some(count)) => sent = count,
-                Ok(None) => {}
-                Err(error) => {
-                    drop(view);
-                    return self.fatal_error(error, FATAL);
-                }
+        let send = || {
+            self.only_first()?;
+            let fd = fields.open_descriptor(py);
+            view.show(|content| socket::send(fd, content))
+        };
+        let sent = match unless_it_waits(py, send) {
+            Ok(Some(count)) if count == view.len() => return Ok(()),
+            Ok(sent) => sent.unwrap_or(0),
+            Err(error) => {
+                drop(view);
+                return self.fatal_error(error, FATAL);
             }
-        }
+        };
         // The owner may change or free the rest before it is sent.
         let rest = view.copy_from(sent)?;
         drop(view);
         self.write_later(rest, 0)
+    }
+
+    /// An error that says "not now" if other bytes wait: they come first. The handler of a signal
+    /// may have written them, so this is asked before each attempt.
+    #[inline(always)]
+    pub(super) fn only_first(self) -> io::Result<()> {
+        if self.fields.backlog.is_empty() { Ok(()) } else { Err(not_now()) }
     }
 
     /// `writelines(pieces)`: up to 3.11 a write of them all.
@@ -276,7 +280,8 @@ impl<'py> Transport<'_, 'py> {
         Ok(Ok(()))
     }
 
-    /// Puts an entry into the backlog, of which some bytes are written already.
+    /// Puts an entry into the backlog, of which some bytes are written already: then nothing else
+    /// is in the backlog.
     fn keep(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
         let py = self.py();
         let fields = self.fields;
@@ -298,10 +303,20 @@ impl<'py> Transport<'_, 'py> {
     /// Keeps what the kernel did not take, unless the writer cannot be watched.
     #[cold]
     pub(super) fn write_later(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
-        if !self.fields.has(WRITING) {
-            self.start_writing()?;
-        }
+        // To let them go may run anything, which may write, too: these bytes come first.
+        let mut displaced = None;
+        let context = if self.fields.has(WRITING) {
+            None
+        } else {
+            let context = self.fields.write_context.take(self.py());
+            displaced = self.begin_to_write()?;
+            context
+        };
         self.keep(bytes, written)?;
+        drop(context);
+        if let Some(displaced) = displaced {
+            displaced.cancel(self.py())?;
+        }
         self.maybe_pause_protocol()
     }
 
@@ -337,6 +352,11 @@ fn own<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let memory = PyMemoryView::from(data)?;
     let view = View::read(memory.as_any())?;
     view.copy_from(0)
+}
+
+#[cold]
+fn not_now() -> io::Error {
+    io::Error::from_raw_os_error(socket::EAGAIN)
 }
 
 /// Whether it is of a type that transports write.

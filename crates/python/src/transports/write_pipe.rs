@@ -111,16 +111,16 @@ impl<'py> Transport<'_, 'py> {
     /// Writes as much as the pipe takes; how much that is, and of how much.
     fn offer_to_pipe(self, data: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
         let py = self.py();
-        let fd = || self.fields.open_descriptor(py);
+        let first = || self.only_first().map(|()| self.fields.open_descriptor(py));
         let (written, len) = match data.cast_exact::<PyBytes>() {
             Ok(bytes) => {
                 let bytes = bytes.as_bytes();
-                (unless_it_waits(py, || pipe::write(fd(), bytes))?, bytes.len())
+                (unless_it_waits(py, || pipe::write(first()?, bytes))?, bytes.len())
             }
             Err(_) => {
                 let view = View::read(data)?;
                 let write = || {
-                    let fd = fd();
+                    let fd = first()?;
                     view.show(|bytes| pipe::write(fd, bytes))
                 };
                 (unless_it_waits(py, write)?, view.len())

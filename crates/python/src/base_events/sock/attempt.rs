@@ -157,14 +157,16 @@ fn recv<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py> {
         return Ok(Some(PyBytes::new(py, &[]).into_any()));
     }
     if size <= MOST_HOT && CAME.get(py) <= LARGEST_COPY {
-        return unless_it_waits(py, || {
+        let received = unless_it_waits(py, || {
             with_hot(py, |hot| {
                 kernel::recv(socket.descriptor(), &mut hot[..size]).map(|count| {
                     CAME.set(py, count);
-                    PyBytes::new(py, &hot[..count]).into_any()
+                    bytes::copied(py, &hot[..count])
                 })
             })
-        });
+        })?;
+        let data = received.transpose().map_err(|error| *error)?;
+        return Ok(data.map(Bound::into_any));
     }
     // The kernel writes straight into the bytes object.
     let mut came = 0;
@@ -203,12 +205,13 @@ fn recvfrom<'py>(socket: Socket<'_, 'py>, n: &Bound<'py, PyAny>) -> Attempt<'py>
     let received = unless_it_waits(py, || {
         with_hot(py, |hot| {
             kernel::recvfrom(socket.descriptor(), &mut hot[..size])
-                .map(|(count, name)| (PyBytes::new(py, &hot[..count]), name))
+                .map(|(count, name)| (bytes::copied(py, &hot[..count]), name))
         })
     })?;
     let Some((data, name)) = received else {
         return Ok(None);
     };
+    let data = data.map_err(|error| *error)?;
     Ok(Some((data, spelled(py, name)?).into_pyobject(py)?.into_any()))
 }
 
