@@ -404,7 +404,7 @@ impl<'a, 'py> Transport<'a, 'py> {
             if server.getattr(intern!(py, "_sockets"))?.is_none() {
                 return Err(PyAssertionError::new_err(()));
             }
-            clients.get().insert(py, self.fields.descriptor());
+            clients.get().insert(self.object)?;
         } else {
             server.call_method1(intern!(py, "_attach"), (self.object,))?;
         }
@@ -422,7 +422,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         };
         #[cfg(Py_3_13)]
         if let Some(clients) = clients_of(&server)? {
-            let was_last = clients.get().remove(py, self.fields.descriptor());
+            let was_last = clients.get().remove(self.object)?;
             if was_last && server.getattr(intern!(py, "_sockets"))?.is_none() {
                 server.call_method0(intern!(py, "_wakeup"))?;
             }
