@@ -77,6 +77,8 @@ const MADE: u32 = 1 << 11;
 const LENT: u32 = 1 << 12;
 /// The last two pieces that came in were of one size.
 const STEADY: u32 = 1 << 13;
+/// The socket that accepted it calls its protocol TCP.
+const SAYS_TCP: u32 = 1 << 14;
 
 /// What is particular to the transports of one kind, for who does not know the kind.
 struct Manner {

@@ -12,7 +12,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
-use super::Transport;
+use super::{SAYS_TCP, Transport};
 use crate::names::{self, none};
 
 impl<'py> Transport<'_, 'py> {
@@ -91,17 +91,20 @@ impl<'py> Transport<'_, 'py> {
         if let Some(socket) = self.fields.file(py) {
             return Ok(socket);
         }
-        let (family, protocol) = match Name::unpack(self.fields.peer.get()) {
-            Name::V6(_) => ("AF_INET6", "IPPROTO_TCP"),
-            Name::V4(_) => ("AF_INET", "IPPROTO_TCP"),
-            Name::Unnamed | Name::Unknown => ("AF_UNIX", "AF_UNSPEC"),
+        let family = match Name::unpack(self.fields.peer.get()) {
+            Name::V6(_) => "AF_INET6",
+            Name::V4(_) => "AF_INET",
+            Name::Unnamed | Name::Unknown => "AF_UNIX",
         };
         let module = py.import(intern!(py, "socket"))?;
-        let arguments = [
-            module.getattr(family)?,
-            module.getattr(intern!(py, "SOCK_STREAM"))?,
-            module.getattr(protocol)?.call_method0("__int__")?,
-        ];
+        // The protocol is what the listener calls its own: TCP, or 0, the usual one of the family.
+        let protocol = if self.fields.has(SAYS_TCP) {
+            module.getattr(intern!(py, "IPPROTO_TCP"))?
+        } else {
+            0_i32.into_pyobject(py)?.into_any()
+        };
+        let arguments =
+            [module.getattr(family)?, module.getattr(intern!(py, "SOCK_STREAM"))?, protocol];
         let class = module.getattr(intern!(py, "socket"))?;
         if !self.fields.is_open() {
             let socket = class.call1(PyTuple::new(py, arguments)?)?;
