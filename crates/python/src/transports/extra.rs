@@ -115,9 +115,11 @@ impl<'py> Transport<'_, 'py> {
             return Err(PyRuntimeError::new_err("the socket of the transport is being made"));
         };
         let (owner, made) = hand_over(&class, arguments, fd);
+        let is_lost = !self.fields.is_open();
         match owner {
-            // It was closed meanwhile, and what it had is closed with what drops here.
-            _ if !self.fields.is_open() => {}
+            // The transport could not close what it did not have.
+            Owner::Nobody(fd) if is_lost => drop(fd),
+            Owner::Socket(socket) if is_lost => drop(socket.call_method0("close")?),
             Owner::Nobody(fd) => self.fields.own(fd),
             Owner::Socket(socket) => self.fields.set_file(socket),
         }
@@ -136,7 +138,8 @@ pub(crate) enum Owner<'py> {
 /// Makes a Python socket of a descriptor, one that does not block, and tells who owns it by then.
 ///
 /// Whatever happens meanwhile (an audit hook raises, a signal's handler does, the memory is short),
-/// the descriptor has one owner: it is the socket's if and only if the socket says so.
+/// the descriptor has one owner. It is the socket's once `__init__` has returned, though somebody
+/// may have closed that since; if `__init__` raises, it is the socket's if the socket says so.
 pub(crate) fn hand_over<'py>(
     class: &Bound<'py, PyAny>,
     arguments: [Bound<'py, PyAny>; 3],
@@ -151,16 +154,18 @@ pub(crate) fn hand_over<'py>(
         Ok(socket) => socket,
         Err(error) => return (Owner::Nobody(fd), Err(error)),
     };
-    let made = socket
-        .call_method1(intern!(py, "__init__"), arguments)
+    let initialised = socket.call_method1(intern!(py, "__init__"), arguments);
+    if initialised.is_err()
+        && descriptor_of(&socket).map_or(true, |number| number != fd.as_raw_fd())
+    {
+        return (Owner::Nobody(fd), initialised);
+    }
+    // It is closed by the socket: when that dies, at the latest. The number may be another file's.
+    let _ = fd.into_raw_fd();
+    let made = initialised
         .and_then(|_| socket.call_method1(intern!(py, "setblocking"), (false,)))
         .map(|_| socket.clone());
-    if descriptor_of(&socket).is_ok_and(|number| number == fd.as_raw_fd()) {
-        // It is closed by the socket: when that dies, at the latest.
-        let _ = fd.into_raw_fd();
-        return (Owner::Socket(socket), made);
-    }
-    (Owner::Nobody(fd), made)
+    (Owner::Socket(socket), made)
 }
 
 /// The descriptor of a Python socket: -1 if it is closed.
