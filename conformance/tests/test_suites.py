@@ -158,3 +158,10 @@ def test_a_test_may_be_left_out_with_a_reason_for_as_long_as_it_fails(suite: Pat
     assert done.returncode == 1
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("PASSES"))
     assert line.startswith("PASSES test_somebody.py::test_guilty, but is left out")
+
+
+def test_what_is_left_out_and_fails_on_asyncio_too_does_not_pass(suite: Path) -> None:
+    (suite / "left-out.txt").write_text("*::test_fails_on_both # nobody can\n")
+    done = conformance(suite)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSES" not in done.stdout

@@ -321,7 +321,7 @@ class BaseSelectorEventLoop(BaseEventLoop):
         is_tcp = sock.proto == socket.IPPROTO_TCP
         is_usual = (
             sock.family in (socket.AF_INET, socket.AF_INET6) and (is_tcp or sock.proto == 0)
-        ) or sock.family == socket.AF_UNIX
+        ) or (sock.family == socket.AF_UNIX and sock.proto == 0)
         if is_usual and sock.type == socket.SOCK_STREAM and not sslcontext:
             self._check_closed()
             path = sock.getsockname() if sock.family == socket.AF_UNIX else None

@@ -90,6 +90,46 @@ def test_an_accepted_transport_knows_both_ends(world: World, loop: Any) -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
+# A listener for TCP need not call itself so, and asyncio goes by what it calls itself.
+@pytest.mark.parametrize(
+    ("family", "proto"),
+    [
+        (socket.AF_INET, 0),
+        (socket.AF_INET, socket.IPPROTO_TCP),
+        (socket.AF_INET6, 0),
+        (socket.AF_INET6, socket.IPPROTO_TCP),
+        (socket.AF_UNIX, 0),
+        # Linux takes the family's own number for its protocol.
+        (socket.AF_UNIX, socket.AF_UNIX),
+    ],
+)
+def test_an_accepted_socket_has_the_protocol_of_its_listener(
+    world: World, loop: Any, tmp_path: Path, family: int, proto: int
+) -> None:
+    listener = socket.socket(family, socket.SOCK_STREAM, proto)
+    inet = {socket.AF_INET: ("127.0.0.1", 0), socket.AF_INET6: ("::1", 0)}
+    listener.bind(inet.get(family, os.path.relpath(tmp_path / "socket")))
+    guests = Guests()
+    create = loop.create_unix_server if family == socket.AF_UNIX else loop.create_server
+    server = loop.run_until_complete(create(guests, sock=listener))
+    with call_on(server):
+        world.run_until(loop, lambda: guests.are_here(1))
+        sock = guests[0].transport.get_extra_info("socket")
+        assert (sock.family, sock.type, sock.proto) == (family, socket.SOCK_STREAM, proto)
+        assert type(sock.proto) is int
+        if family != socket.AF_UNIX:
+            nodelay = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert bool(nodelay) is (proto == socket.IPPROTO_TCP)
+    world.run_until(loop, guests.are_gone)
+    # A transport that is lost before somebody asks answers the same.
+    with call_on(server):
+        world.run_until(loop, lambda: guests.are_here(2))
+    world.run_until(loop, guests.are_gone)
+    sock = guests[1].transport.get_extra_info("socket")
+    assert (sock.family, sock.type, sock.proto) == (family, socket.SOCK_STREAM, proto)
+    server.close()
+
+
 def test_a_guest_that_is_gone_before_it_is_accepted(world: World, loop: Any) -> None:
     guests = Guests()
     with serving(world, loop, guests) as server:

@@ -331,3 +331,146 @@ def test_close_clients_flushes_and_abort_clients_does_not(world: World, loop: An
         loop.run_until_complete(waiting)
         assert guests[0].lost == [None]
         assert len(received) == 4_000_000
+
+
+def closed_below(world: World, loop: Any, guests: Guests, server: Any, then: Any) -> Any:
+    """Let the socket of a first guest be closed by somebody, and another guest get its number.
+
+    The other one calls on the server `then`; returned are the two sockets that called, and the
+    number.
+    """
+    first = call_on(server)
+    world.run_until(loop, lambda: guests.are_here(1))
+    # asyncio takes nobody in under the number of a guest that is not leaving already.
+    guests[0].transport.write(b"x" * 8_000_000)
+    guests[0].transport.close()
+    second = call_on(then)
+    number = guests[0].transport._sock_fd
+    guests[0].transport._sock.close()
+    return first, second, number
+
+
+def wait_quietly(guest: Any, transport: Any) -> None:
+    """Watch nothing: asyncio could not, for it believes that the number is being watched."""
+    transport.pause_reading()
+
+
+@since_3_13
+def test_a_number_that_changes_hands_sends_no_stranger_away(world: World, loop: Any) -> None:
+    guests, strangers = Guests(), Guests(connection_made=wait_quietly)
+    with serving(world, loop, guests) as server, serving(world, loop, strangers) as other:
+        first, second, number = closed_below(world, loop, guests, server, other)
+        world.run_until(loop, lambda: strangers.are_here(1))
+        assert strangers[0].transport._sock_fd == number
+        server.abort_clients()
+        world.turn(loop, 2)
+        assert guests[0].lost == [None]
+        assert strangers[0].lost == []
+        assert not strangers[0].transport.is_closing()
+        other.abort_clients()
+        world.turn(loop, 2)
+        assert strangers[0].lost == [None]
+        first.close()
+        second.close()
+
+
+@since_3_13
+def test_a_server_waits_for_both_who_had_one_number(world: World, loop: Any) -> None:
+    guests = Guests(connection_made=wait_quietly)
+    with serving(world, loop, guests) as server:
+        first, second, number = closed_below(world, loop, guests, server, server)
+        world.run_until(loop, lambda: guests.are_here(2))
+        assert guests[1].transport._sock_fd == number
+        server.close()
+        waiting = loop.create_task(server.wait_closed())
+        guests[0].transport.abort()
+        world.turn(loop, 4)
+        assert guests[0].lost == [None]
+        assert not waiting.done()
+        guests[1].transport.abort()
+        loop.run_until_complete(waiting)
+        assert guests[1].lost == [None]
+        first.close()
+        second.close()
+
+
+class Foreign(asyncio.Transport):
+    """A transport that no loop has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[str] = []
+
+    def close(self) -> None:
+        self.ends.append("close")
+
+    def abort(self) -> None:
+        self.ends.append("abort")
+
+
+@since_3_13
+def test_foreign_transports_are_guests_too(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server, call_on(server) as client:
+        world.run_until(loop, lambda: guests.are_here(1))
+        foreign = [Foreign() for _ in range(3)]
+        for each in foreign:
+            server._attach(each)
+            server._attach(each)
+        assert len(server._clients) == 4
+        assert set(server._clients) == {*foreign, guests[0].transport}
+        assert all(each in server._clients for each in foreign)
+        assert Foreign() not in server._clients
+        server.close_clients()
+        server.abort_clients()
+        assert [each.ends for each in foreign] == [["close", "abort"]] * 3
+        assert guests[0].transport.is_closing()
+        # Nobody is kept alive.
+        del each
+        foreign.pop()
+        gc.collect()
+        assert len(server._clients) == 3
+        server.close()
+        waiting = loop.create_task(server.wait_closed())
+        world.run_until(loop, guests.are_gone)
+        server._detach(foreign[0])
+        assert foreign[0] not in server._clients
+        world.turn(loop, 2)
+        assert not waiting.done()
+        server._detach(foreign[1])
+        loop.run_until_complete(waiting)
+        assert client.recv(1) == b""
+
+
+# The finalizer of such a subclass keeps the transport's own from telling the server.
+@since_3_13
+def test_a_guest_that_dies_untold_is_a_guest_no_longer(world: World, loop: Any) -> None:
+    guests = Guests()
+    with serving(world, loop, guests) as server, call_on(server) as client:
+        world.run_until(loop, lambda: guests.are_here(1))
+
+        class Untold(type(guests[0].transport)):  # type: ignore[misc]
+            def __del__(self) -> None:
+                pass
+
+        made, ends = [], []
+        for _ in range(5):
+            ends += socket.socketpair()
+            ends[-2].setblocking(False)
+            made.append(Untold(loop, ends[-2], asyncio.Protocol(), None, None, server))
+        world.turn(loop, 2)
+        for each in made:
+            each.pause_reading()
+        assert len(server._clients) == 6
+        del made[1:4], each
+        gc.collect()
+        assert len(server._clients) == 3
+        assert set(server._clients) == {*made, guests[0].transport}
+        server.close()
+        waiting = loop.create_task(server.wait_closed())
+        server.abort_clients()
+        loop.run_until_complete(waiting)
+        assert all(each.is_closing() for each in made)
+        assert client.recv(1) == b""
+        for end in ends:
+            end.close()

@@ -7,13 +7,15 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import socket
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import World
+from conftest import Outcome, World
 from io_tools import has_native_sock_methods
 from net_tools import BufferedRecorder, Guests, Recorder, call_on, joined, serving, wired
 from task_tools import gather_reports
@@ -181,7 +183,8 @@ class Spoiler:
     """Lets no socket be made of a descriptor for now; the last one's number is kept."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # "before" the socket has the descriptor, "after" that, or not at all.
+        # "before" the socket has the descriptor, "after" that, or not at all; "closed": it is made,
+        # but somebody closes it at once, and somebody else gets the number.
         self.when = ""
         self.number = -1
         genuine = socket.socket.__init__
@@ -194,6 +197,10 @@ class Spoiler:
             if fileno is not None and self.when == "after":
                 self.number = fileno
                 raise PermissionError(self.when)
+            if fileno is not None and self.when == "closed":
+                self.when, self.number = "", fileno
+                sock.close()
+                assert os.open(os.devnull, os.O_RDONLY) == fileno
 
         monkeypatch.setattr(socket.socket, "__init__", init)
 
@@ -267,6 +274,97 @@ def test_a_connection_whose_socket_cannot_be_made_goes_on(ours: World, spoiler: 
         ours.run_until(loop, guests.are_gone)
         assert not spoiler.is_open()
     loop.close()
+
+
+@dying_sockets
+def test_a_socket_that_is_closed_while_it_is_accepted_is_closed_once(
+    world: World, spoiler: Spoiler
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            with socket.create_connection(listener.getsockname()) as client:
+                spoiler.when = "closed"
+                with pytest.raises(OSError, match=re.escape(os.strerror(errno.EBADF))):
+                    await loop.sock_accept(listener)
+                gc.collect()
+                # Somebody else's by now.
+                assert spoiler.is_open()
+                os.close(spoiler.number)
+                assert client.recv(1) == b""
+
+    world.run(main())
+
+
+@dying_sockets
+def test_a_connection_whose_socket_is_closed_at_once(ours: World, spoiler: Spoiler) -> None:
+    # asyncio makes it when it accepts the connection.
+    loop = ours.new_event_loop()
+    guests = Guests()
+    with serving(ours, loop, guests) as server, call_on(server) as client:
+        ours.run_until(loop, lambda: guests.are_here(1))
+        transport = guests[0].transport
+        transport.pause_reading()
+        spoiler.when = "closed"
+        with pytest.raises(OSError, match=re.escape(os.strerror(errno.EBADF))):
+            transport.get_extra_info("socket")
+        assert transport.get_extra_info("socket").fileno() == -1
+        assert client.recv(1) == b""
+        transport.abort()
+        ours.run_until(loop, guests.are_gone)
+        gc.collect()
+        # Somebody else's by now.
+        assert spoiler.is_open()
+        os.close(spoiler.number)
+    loop.close()
+
+
+def test_a_connection_that_is_lost_while_its_socket_is_made(
+    world: World, run_program: Callable[..., Outcome]
+) -> None:
+    # asyncio makes it when it accepts the connection. Audit hooks stay for ever.
+    done = run_program(
+        """
+        import asyncio, socket, sys
+
+        to_lose = []
+
+        def lose(*event):
+            while to_lose and (not event or event[0] == "socket.__new__"):
+                to_lose.pop()._call_connection_lost(None)
+
+        sys.addaudithook(lose)
+
+        class Server(asyncio.Protocol):
+            def connection_made(self, transport):
+                made.set_result(transport)
+
+        async def main(ask):
+            global made
+            loop = asyncio.get_running_loop()
+            made = loop.create_future()
+            server = await loop.create_server(Server, "127.0.0.1", 0)
+            with socket.create_connection(server.sockets[0].getsockname(), 10) as client:
+                transport = await made
+                await asyncio.sleep(0)
+                transport.pause_reading()
+                to_lose.append(transport)
+                sock = ask(transport)
+                lose()
+                assert sock is None or sock.fileno() == -1, sock
+                assert transport.get_extra_info("socket").fileno() == -1
+                assert transport.get_extra_info("peername") == client.getsockname()
+                assert transport._sock is None
+                assert client.recv(1) == b""
+            server.close()
+            await server.wait_closed()
+
+        asyncio.run(main(lambda transport: transport.get_extra_info("socket")))
+        asyncio.run(main(lambda transport: transport._sock))
+        """
+    )
+    assert (done.out, done.err, done.status) == ("", "", 0)
 
 
 def test_a_write_for_a_socket_that_its_owner_closed_does_not_reach_another(

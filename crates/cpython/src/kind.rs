@@ -293,6 +293,8 @@ macro_rules! transport_kinds {
             #[inline]
             fn unlink(fields: &TransportFields) {
                 owners::forget(fields);
+                #[cfg(Py_3_13)]
+                fields.leave_clients();
             }
         }
     )*};
@@ -700,5 +702,7 @@ pub fn type_object<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::P
     object.cast_into::<pyo3::types::PyType>().map_err(PyErr::from)
 }
 
+#[cfg(Py_3_13)]
+pub mod clients;
 pub mod known;
 pub mod owners;

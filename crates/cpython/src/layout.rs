@@ -19,6 +19,8 @@ use crate::slot::Slot;
 
 mod transport;
 
+#[cfg(Py_3_13)]
+pub(crate) use transport::Members;
 pub use transport::TransportFields;
 
 /// `FutureObj` of `_asynciomodule.c`.

@@ -77,6 +77,8 @@ const MADE: u32 = 1 << 11;
 const LENT: u32 = 1 << 12;
 /// The last two pieces that came in were of one size.
 const STEADY: u32 = 1 << 13;
+/// The socket that accepted it calls its protocol TCP.
+const SAYS_TCP: u32 = 1 << 14;
 
 /// What is particular to the transports of one kind, for who does not know the kind.
 struct Manner {
@@ -419,7 +421,7 @@ impl<'a, 'py> Transport<'a, 'py> {
             if server.getattr(intern!(py, "_sockets"))?.is_none() {
                 return Err(PyAssertionError::new_err(()));
             }
-            clients.get().insert(py, self.fields.descriptor());
+            clients.get().insert(self.object)?;
         } else {
             server.call_method1(intern!(py, "_attach"), (self.object,))?;
         }
@@ -437,7 +439,7 @@ impl<'a, 'py> Transport<'a, 'py> {
         };
         #[cfg(Py_3_13)]
         if let Some(clients) = clients_of(&server)? {
-            let was_last = clients.get().remove(py, self.fields.descriptor());
+            let was_last = clients.get().remove(self.object)?;
             if was_last && server.getattr(intern!(py, "_sockets"))?.is_none() {
                 server.call_method0(intern!(py, "_wakeup"))?;
             }

@@ -4,14 +4,43 @@
 //! here mostly stay empty: our types define the attributes of those names anew.
 
 use std::cell::Cell;
+#[cfg(Py_3_13)]
+use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+#[cfg(Py_3_13)]
+use std::ptr;
+#[cfg(Py_3_13)]
+use std::sync::Arc;
 
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Python, ffi};
 
 use crate::slot::Slot;
 use crate::socket;
+
+/// The connections of one server, none of them owned; see `kind/clients.rs`.
+#[cfg(Py_3_13)]
+#[derive(Default)]
+pub(crate) struct Members(UnsafeCell<Vec<*const TransportFields>>);
+
+// SAFETY: read and written with the GIL held only: whoever does so has a reference to a transport,
+// or a token. What is freed without it is a list that nobody is in.
+#[cfg(Py_3_13)]
+unsafe impl Sync for Members {}
+// SAFETY: as above.
+#[cfg(Py_3_13)]
+unsafe impl Send for Members {}
+
+#[cfg(Py_3_13)]
+impl Members {
+    /// Runs a leaf of `layout/transport.rs` or `kind/clients.rs`, with the GIL held.
+    pub(crate) fn with<R>(&self, leaf: impl FnOnce(&mut Vec<*const TransportFields>) -> R) -> R {
+        // SAFETY: the GIL is held and nothing else borrows the list while the leaf, which calls
+        // nobody, runs.
+        leaf(unsafe { &mut *self.0.get() })
+    }
+}
 
 /// A transport: what a connection, a socket for datagrams or the end of a pipe is made of.
 #[repr(C)]
@@ -66,6 +95,13 @@ pub struct TransportFields {
     reads_file: Cell<bool>,
     /// Which of the two sides is watched, what has ended, and so on: the bits are the host's.
     flags: Cell<u32>,
+    /// Where it stands among the clients.
+    #[cfg(Py_3_13)]
+    client: Cell<u32>,
+    /// The connections of its server. Invariant: if there is something, this transport stands there
+    /// in the place `client`, and nowhere else.
+    #[cfg(Py_3_13)]
+    clients: Cell<Option<Arc<Members>>>,
     /// How many writes came after the end, and one.
     pub conn_lost: Cell<usize>,
     /// With more than so many bytes unwritten, the protocol is asked to pause.
@@ -178,6 +214,53 @@ impl TransportFields {
     #[must_use = "dropping it may run Python"]
     pub fn take_file<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.file.take(py)
+    }
+
+    /// Whether it is among the connections of a server.
+    #[cfg(Py_3_13)]
+    pub(crate) fn is_client(&self) -> bool {
+        let clients = self.clients.take();
+        let is_one = clients.is_some();
+        self.clients.set(clients);
+        is_one
+    }
+
+    /// Whether it is among these.
+    #[cfg(Py_3_13)]
+    pub(crate) fn is_client_of(&self, members: &Arc<Members>) -> bool {
+        let clients = self.clients.take();
+        let is_one = clients.as_ref().is_some_and(|clients| Arc::ptr_eq(clients, members));
+        self.clients.set(clients);
+        is_one
+    }
+
+    /// Joins them; it is in no other list.
+    #[cfg(Py_3_13)]
+    pub(crate) fn become_client(&self, members: &Arc<Members>) {
+        debug_assert!(!self.is_client(), "a transport has one server");
+        let place = members.with(|members| {
+            members.push(ptr::from_ref(self));
+            members.len() - 1
+        });
+        // Each has a descriptor, or had one: there are fewer than fit into the number.
+        self.client.set(u32::try_from(place).unwrap());
+        self.clients.set(Some(Arc::clone(members)));
+    }
+
+    /// Leaves them, if it is one; the last one takes its place.
+    #[cfg(Py_3_13)]
+    pub(crate) fn leave_clients(&self) {
+        let Some(clients) = self.clients.take() else {
+            return;
+        };
+        let place = self.client.get();
+        clients.with(|members| {
+            members.swap_remove(place as usize);
+            if let Some(&moved) = members.get(place as usize) {
+                // SAFETY: who dies leaves the list first, so whoever is in it is whole.
+                unsafe { &*moved }.client.set(place);
+            }
+        });
     }
 
     /// Whether any bit of `mask` is set.

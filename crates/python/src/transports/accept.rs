@@ -23,7 +23,8 @@ use pyo3::{Bound, PyResult, PyTraverseError, PyVisit, Python, intern, pyclass, p
 
 use super::extra::descriptor_of;
 use super::{
-    HAS_OWN_CONTEXT, MADE, Transport, check_loop, describe, never_cancelled, report_callback,
+    HAS_OWN_CONTEXT, MADE, SAYS_TCP, Transport, check_loop, describe, never_cancelled,
+    report_callback,
 };
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
@@ -228,7 +229,7 @@ fn take<'py>(
     let transport = kind::allocate::<SocketTransport>(py)?;
     let fields = transport.fields();
     fields.own(fd);
-    fields.add(MADE);
+    fields.add(if this.get().is_tcp { MADE | SAYS_TCP } else { MADE });
     fields.peer.set(name.pack());
     fields.event_loop.fill(event_loop.clone());
     fields.protocol.fill(this.as_any().clone());

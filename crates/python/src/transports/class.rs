@@ -241,7 +241,11 @@ fn set_in_use<'py, K: TransportKind>(
 /// `_sock`: made now, for a connection that a server accepted.
 fn read_sock<'py, K: TransportKind>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
     if this.fields().is_open() {
-        return Transport::of(this).python_socket();
+        let socket = Transport::of(this).python_socket()?;
+        // It may be lost while that is made.
+        if this.fields().is_open() {
+            return Ok(socket);
+        }
     }
     Ok(none(this.py()))
 }

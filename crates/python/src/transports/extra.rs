@@ -12,7 +12,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
-use super::Transport;
+use super::{SAYS_TCP, Transport};
 use crate::names::{self, none};
 
 impl<'py> Transport<'_, 'py> {
@@ -91,17 +91,20 @@ impl<'py> Transport<'_, 'py> {
         if let Some(socket) = self.fields.file(py) {
             return Ok(socket);
         }
-        let (family, protocol) = match Name::unpack(self.fields.peer.get()) {
-            Name::V6(_) => ("AF_INET6", "IPPROTO_TCP"),
-            Name::V4(_) => ("AF_INET", "IPPROTO_TCP"),
-            Name::Unnamed | Name::Unknown => ("AF_UNIX", "AF_UNSPEC"),
+        let family = match Name::unpack(self.fields.peer.get()) {
+            Name::V6(_) => "AF_INET6",
+            Name::V4(_) => "AF_INET",
+            Name::Unnamed | Name::Unknown => "AF_UNIX",
         };
         let module = py.import(intern!(py, "socket"))?;
-        let arguments = [
-            module.getattr(family)?,
-            module.getattr(intern!(py, "SOCK_STREAM"))?,
-            module.getattr(protocol)?.call_method0("__int__")?,
-        ];
+        // The protocol is what the listener calls its own: TCP, or 0, the usual one of the family.
+        let protocol = if self.fields.has(SAYS_TCP) {
+            module.getattr(intern!(py, "IPPROTO_TCP"))?
+        } else {
+            0_i32.into_pyobject(py)?.into_any()
+        };
+        let arguments =
+            [module.getattr(family)?, module.getattr(intern!(py, "SOCK_STREAM"))?, protocol];
         let class = module.getattr(intern!(py, "socket"))?;
         if !self.fields.is_open() {
             let socket = class.call1(PyTuple::new(py, arguments)?)?;
@@ -112,9 +115,11 @@ impl<'py> Transport<'_, 'py> {
             return Err(PyRuntimeError::new_err("the socket of the transport is being made"));
         };
         let (owner, made) = hand_over(&class, arguments, fd);
+        let is_lost = !self.fields.is_open();
         match owner {
-            // It was closed meanwhile, and what it had is closed with what drops here.
-            _ if !self.fields.is_open() => {}
+            // The transport could not close what it did not have.
+            Owner::Nobody(fd) if is_lost => drop(fd),
+            Owner::Socket(socket) if is_lost => drop(socket.call_method0("close")?),
             Owner::Nobody(fd) => self.fields.own(fd),
             Owner::Socket(socket) => self.fields.set_file(socket),
         }
@@ -133,7 +138,8 @@ pub(crate) enum Owner<'py> {
 /// Makes a Python socket of a descriptor, one that does not block, and tells who owns it by then.
 ///
 /// Whatever happens meanwhile (an audit hook raises, a signal's handler does, the memory is short),
-/// the descriptor has one owner: it is the socket's if and only if the socket says so.
+/// the descriptor has one owner. It is the socket's once `__init__` has returned, though somebody
+/// may have closed that since; if `__init__` raises, it is the socket's if the socket says so.
 pub(crate) fn hand_over<'py>(
     class: &Bound<'py, PyAny>,
     arguments: [Bound<'py, PyAny>; 3],
@@ -148,16 +154,18 @@ pub(crate) fn hand_over<'py>(
         Ok(socket) => socket,
         Err(error) => return (Owner::Nobody(fd), Err(error)),
     };
-    let made = socket
-        .call_method1(intern!(py, "__init__"), arguments)
+    let initialised = socket.call_method1(intern!(py, "__init__"), arguments);
+    if initialised.is_err()
+        && descriptor_of(&socket).map_or(true, |number| number != fd.as_raw_fd())
+    {
+        return (Owner::Nobody(fd), initialised);
+    }
+    // It is closed by the socket: when that dies, at the latest. The number may be another file's.
+    let _ = fd.into_raw_fd();
+    let made = initialised
         .and_then(|_| socket.call_method1(intern!(py, "setblocking"), (false,)))
         .map(|_| socket.clone());
-    if descriptor_of(&socket).is_ok_and(|number| number == fd.as_raw_fd()) {
-        // It is closed by the socket: when that dies, at the latest.
-        let _ = fd.into_raw_fd();
-        return (Owner::Socket(socket), made);
-    }
-    (Owner::Nobody(fd), made)
+    (Owner::Socket(socket), made)
 }
 
 /// The descriptor of a Python socket: -1 if it is closed.
