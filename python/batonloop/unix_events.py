@@ -307,11 +307,15 @@ class _Choosing(type):
     def __subclasscheck__(cls, subclass: type) -> bool:
         return issubclass(subclass, (EventLoop, _asyncio_unix_events._UnixSelectorEventLoop))
 
-    def __getattr__(cls, name: str) -> Any:
-        return getattr(EventLoop, name)
+    # What is put on the stand-in is meant for the loops that it makes.
+    def __setattr__(cls, name: str, value: Any) -> None:
+        setattr(EventLoop, name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        delattr(EventLoop, name)
 
 
-class SelectorEventLoop(metaclass=_Choosing):
+class SelectorEventLoop(EventLoop, metaclass=_Choosing):
     """What `asyncio.SelectorEventLoop` is while `install()` is in force.
 
     Programs and servers call that class for a loop without naming what they need of it: they get a

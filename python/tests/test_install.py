@@ -152,9 +152,32 @@ def test_a_loop_class_called_by_name_gives_ours(ours: World, tmp_path: Path) -> 
         assert issubclass(batonloop.EventLoop, asyncio.SelectorEventLoop)
         assert issubclass(Stock, asyncio.SelectorEventLoop)
         assert not issubclass(int, asyncio.SelectorEventLoop)
+        assert issubclass(asyncio.SelectorEventLoop, asyncio.AbstractEventLoop)
+        assert "call_soon" in dir(asyncio.SelectorEventLoop)
         assert asyncio.SelectorEventLoop.sock_recv is batonloop.EventLoop.sock_recv
         batonloop.uninstall()
         assert asyncio.SelectorEventLoop is Stock
+        """,
+        tmp_path,
+    )
+
+
+def test_what_is_put_on_the_stand_in_is_put_on_its_loops(ours: World, tmp_path: Path) -> None:
+    check(
+        """
+        from unittest import mock
+        batonloop.install()
+        with mock.patch.object(asyncio.SelectorEventLoop, "time", lambda self: 7.0):
+            loop = asyncio.SelectorEventLoop()
+            assert loop.time() == 7.0
+            loop.close()
+        loop = asyncio.SelectorEventLoop()
+        assert loop.time() != 7.0
+        asyncio.SelectorEventLoop.colour = "blue"
+        assert loop.colour == "blue"
+        del asyncio.SelectorEventLoop.colour
+        assert not hasattr(loop, "colour")
+        loop.close()
         """,
         tmp_path,
     )
