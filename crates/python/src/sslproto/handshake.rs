@@ -10,8 +10,8 @@ use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use super::engine::{get, is_again};
-use super::outgoing::process_outgoing;
+use super::engine::get;
+use super::outgoing::{process_outgoing, send_or_tell};
 use super::shutdown::do_read;
 use super::state::{
     PyProtocol, app_transport, call, cancel, caught, enter, fatal_error, wakeup_waiter,
@@ -71,18 +71,7 @@ pub(super) fn do_handshake(this: &PyProtocol<'_>) -> PyResult<()> {
     let py = this.py();
     match this.get().engine.call_public(intern!(py, "do_handshake")) {
         Ok(_) => tell_of_handshake(this, None),
-        Err(error) if is_again(&error, py) => {
-            coroutine::while_handling(&coroutine::exception_of(error, py), || {
-                call(this, "_process_outgoing", process_outgoing)
-            })
-        }
-        Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            let exception = coroutine::exception_of(error, py);
-            coroutine::while_handling(&exception, || {
-                tell_of_handshake(this, Some(exception.clone()))
-            })
-        }
-        Err(error) => Err(error),
+        Err(error) => send_or_tell(this, error, tell_of_handshake),
     }
 }
 

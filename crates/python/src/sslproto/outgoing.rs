@@ -5,9 +5,9 @@ use batonloop_cpython::buffer::View;
 use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, SSLTransport, SocketTransport};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
-use pyo3::{Bound, Py, PyResult, Python, intern};
+use pyo3::{Bound, Py, PyErr, PyResult, Python, intern};
 
-use super::engine::get;
+use super::engine::{get, is_again};
 use super::state::{
     PyProtocol, SSLProtocol, call, caught, caught_unless_exit, fatal_error_caught, protocol_of,
     report,
@@ -220,6 +220,28 @@ fn send<'py>(transport: &Bound<'py, PyAny>, data: Bound<'py, PyAny>) -> PyResult
     }
     transport.call_method1(intern!(py, "write"), (data,))?;
     Ok(())
+}
+
+/// A handshake or a goodbye is not done: OpenSSL wants more bytes, and what it has written is sent;
+/// or it has failed, and `tell` says so.
+pub(super) fn send_or_tell<'py>(
+    this: &PyProtocol<'py>,
+    error: PyErr,
+    tell: impl FnOnce(&PyProtocol<'py>, Option<Bound<'py, PyAny>>) -> PyResult<()>,
+) -> PyResult<()> {
+    let py = this.py();
+    let again = is_again(&error, py);
+    if !again && !error.is_instance(py, names::SSL_ERROR.get(py)?) {
+        return Err(error);
+    }
+    let exception = coroutine::exception_of(error, py);
+    coroutine::while_handling(&exception, || {
+        if again {
+            call(this, "_process_outgoing", process_outgoing)
+        } else {
+            tell(this, Some(exception.clone()))
+        }
+    })
 }
 
 /// How many bytes wait, encrypted or not.

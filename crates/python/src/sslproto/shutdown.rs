@@ -10,16 +10,15 @@
 //! asked, not the number of the version.
 
 use batonloop_core::SSLState;
-use batonloop_cpython::coroutine;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyResult, Python, intern};
 
-use super::engine::{get, is_again};
+use super::engine::get;
 use super::incoming::{
     call_eof_received, control_ssl_reading, is_below_tls, read_buffered, read_copied,
 };
-use super::outgoing::{do_write, has_backlog, process_outgoing};
+use super::outgoing::{do_write, has_backlog, process_outgoing, send_or_tell};
 use super::state::{PyProtocol, call, cancel, caught, enter, fatal_error, fatal_error_caught};
 use crate::names;
 
@@ -137,18 +136,7 @@ pub(super) fn do_shutdown(this: &PyProtocol<'_>) -> PyResult<()> {
             call(this, "_call_eof_received", call_eof_received)?;
             tell_of_shutdown(this, None)
         }
-        Err(error) if is_again(&error, py) => {
-            coroutine::while_handling(&coroutine::exception_of(error, py), || {
-                call(this, "_process_outgoing", process_outgoing)
-            })
-        }
-        Err(error) if error.is_instance(py, names::SSL_ERROR.get(py)?) => {
-            let exception = coroutine::exception_of(error, py);
-            coroutine::while_handling(&exception, || {
-                tell_of_shutdown(this, Some(exception.clone()))
-            })
-        }
-        Err(error) => Err(error),
+        Err(error) => send_or_tell(this, error, tell_of_shutdown),
     }
 }
 
