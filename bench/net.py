@@ -30,6 +30,7 @@ import net_tls
 import network
 import peers
 import pythons
+from net_count import give_way
 from net_report import RAW, Results
 from network import KIB, Cell
 from run import Failed, prepare, show_progress, what_went_wrong
@@ -311,7 +312,7 @@ def placed(cpu: int | None, preempt: bool) -> Callable[[], None]:
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
         if not preempt:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            give_way()
 
     return place
 

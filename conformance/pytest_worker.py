@@ -12,12 +12,11 @@ import json
 import os
 import signal
 import sys
-import traceback
 from typing import IO, Any
 
 import pytest
 import world
-from worker import Pipe
+from worker import Pipe, enter, leave
 
 
 class Reporter:
@@ -87,12 +86,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     # While a test runs, what it prints goes to pytest; this goes to our log all the same.
     log = open(os.dup(2), "w", encoding="utf-8")  # noqa: SIM115
-    try:
-        world.enter(job["mode"], job["module"], for_cpython=False)
-    except Exception as error:
-        traceback.print_exc()
-        pipe.send(event="cannot start", message=f"{type(error).__name__}: {error}")
-        raise
+    enter(pipe, job, for_cpython=False)
     # Our own folder has modules with plain names, and one called tests.
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
     # Processes that a test spawns would import this file, as the main module of their parent.
@@ -111,9 +105,7 @@ def main() -> None:
         pipe.send(event="cannot start", message=f"pytest ended with {status!r}")
     else:
         pipe.send(event="finished")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # Threads that a test left behind must not keep the process.
+    leave()
 
 
 if __name__ == "__main__":

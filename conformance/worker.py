@@ -17,7 +17,7 @@ import traceback
 import unittest
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import world
 
@@ -165,16 +165,28 @@ def load(names: list[str] | None) -> unittest.TestSuite:
     return suite
 
 
-def main() -> None:
-    pipe = Pipe(int(sys.argv[1]))
-    job = json.load(sys.stdin)
-    faulthandler.register(signal.SIGQUIT, all_threads=True)
+def enter(pipe: Pipe, job: dict[str, Any], *, for_cpython: bool = True) -> None:
+    """Put the wanted implementation into asyncio, or report why that cannot be."""
     try:
-        world.enter(job["mode"], job["module"])
+        world.enter(job["mode"], job["module"], for_cpython=for_cpython)
     except Exception as error:
         traceback.print_exc()
         pipe.send(event="cannot start", message=f"{type(error).__name__}: {error}")
         raise
+
+
+def leave() -> NoReturn:
+    """End the process: threads that a test left behind must not keep it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def main() -> None:
+    pipe = Pipe(int(sys.argv[1]))
+    job = json.load(sys.stdin)
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
+    enter(pipe, job)
     suite = load(job["tests"])
     if job.get("names_only"):
         for test in flatten(suite):
@@ -182,9 +194,7 @@ def main() -> None:
     else:
         suite.run(Result(pipe))
     pipe.send(event="finished")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # Threads that a test left behind must not keep the process.
+    leave()
 
 
 if __name__ == "__main__":

@@ -10,23 +10,15 @@ from typing import Any
 
 import pytest
 from conftest import World
-from io_tools import listening, run, said, tcp, turns, until
+from io_tools import Writer, listening, run, tcp, turns, until
 from net_tools import reset
 from task_tools import gather_reports
 
 RESET = ("lost", "ConnectionResetError(104)")
 
 
-class Peer(asyncio.Protocol):
+class Peer(Writer, asyncio.Protocol):
     keeps_open = False
-
-    def __init__(self) -> None:
-        self.story: list[Any] = []
-        self.is_lost = False
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.story.append("made")
 
     def data_received(self, data: bytes) -> None:
         self.story.append(data)
@@ -34,16 +26,6 @@ class Peer(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.story.append("eof")
         return self.keeps_open
-
-    def pause_writing(self) -> None:
-        self.story.append("pause")
-
-    def resume_writing(self) -> None:
-        self.story.append("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.story.append(("lost", said(exc)))
-        self.is_lost = True
 
 
 class Open(Peer):

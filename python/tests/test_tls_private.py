@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.sslproto
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -166,24 +167,36 @@ def narrator(base: Any, names: list[str], story: list[str]) -> Any:
     return type("Narrator", (base,), {name: override(name) for name in names})
 
 
-@pytest.mark.parametrize("buffered", [False, True], ids=["plain", "buffered"])
-@pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
-@pytest.mark.parametrize("scene", [life, failure, refusal, goodbye, timeout])
+@pytest.fixture(params=[life, failure, refusal, goodbye, timeout], ids=lambda scene: scene.__name__)
+def scene(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["client", "server"])
+def server_side(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "buffered"])
+def wired(request: pytest.FixtureRequest, tls_loop: Any, server_side: bool) -> Callable[..., Wire]:
+    """Makes a wire for a kind of SSLProtocol, with a protocol of its own above."""
+
+    def wire(kind: Any) -> Wire:
+        protocol = BufferedRecorder() if request.param else None
+        return Wire(kind, tls_loop, server_side=server_side, protocol=protocol)
+
+    return wire
+
+
 def test_a_method_may_be_replaced_on_the_object(
-    tls: Tls,
-    tls_loop: Any,
-    reports: list[dict[str, Any]],
-    scene: Any,
-    server_side: bool,
-    buffered: bool,
+    tls: Tls, reports: list[dict[str, Any]], scene: Any, wired: Callable[..., Wire]
 ) -> None:
     # What is replaced is called where asyncio calls it, and so is what is not.
     stories: list[list[str]] = []
     stock = SimpleNamespace(SSLProtocol=STOCK_PROTOCOL, world=tls.world)
     for kind in (stock, tls):
         story: list[str] = []
-        protocol = BufferedRecorder() if buffered else None
-        wire = Wire(kind, tls_loop, server_side=server_side, protocol=protocol)
+        wire = wired(kind)
         recorded(wire, METHODS, story)
         scene(wire, story)
         stories.append(story)
@@ -191,24 +204,15 @@ def test_a_method_may_be_replaced_on_the_object(
     assert stories[0] == stories[1]
 
 
-@pytest.mark.parametrize("buffered", [False, True], ids=["plain", "buffered"])
-@pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
-@pytest.mark.parametrize("scene", [life, failure, refusal, goodbye, timeout])
 def test_every_method_may_be_overridden(
-    tls: Tls,
-    tls_loop: Any,
-    reports: list[dict[str, Any]],
-    scene: Any,
-    server_side: bool,
-    buffered: bool,
+    tls: Tls, reports: list[dict[str, Any]], scene: Any, wired: Callable[..., Wire]
 ) -> None:
     # The same by a subclass, whose methods are called while it is made too.
     stories: list[list[str]] = []
     for base in (STOCK_PROTOCOL, tls.SSLProtocol):
         story: list[str] = []
         kind: Any = SimpleNamespace(SSLProtocol=narrator(base, METHODS, story), world=tls.world)
-        protocol = BufferedRecorder() if buffered else None
-        wire = Wire(kind, tls_loop, server_side=server_side, protocol=protocol)
+        wire = wired(kind)
         story.append("is made")
         scene(wire, story)
         stories.append(story)
