@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -214,6 +215,24 @@ def test_a_signal_between_two_runs_is_heard_in_the_second(world: World, loop: An
     send(signal.SIGUSR1)
     world.run_until(loop, lambda: bool(seen))
     assert seen == ["heard"]
+
+
+def test_a_signal_before_the_sleep_is_handled_before_it(world: World, loop: Any) -> None:
+    """A signal that came while only native code ran: no instruction of Python's saw it."""
+    told: list[str] = []
+
+    def handle(*args: object) -> None:
+        told.append("signal")
+        loop.call_soon_threadsafe(loop.stop)
+
+    signal.signal(signal.SIGUSR1, handle)
+    raise_signal = getattr(ctypes.CDLL(None), "raise")
+    watchdog = loop.call_later(20, told.append, "slept")
+    loop.call_later(20, loop.stop)
+    loop.call_soon(raise_signal, int(signal.SIGUSR1))
+    loop.run_forever()
+    watchdog.cancel()
+    assert told == ["signal"]
 
 
 def test_the_loop_that_came_last_hears_all_signals(world: World, loop: Any) -> None:

@@ -150,8 +150,7 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
         host.agenda.with(py, |agenda| agenda.sweep(py, &mut scratch.displaced));
         release(py, scratch);
     }
-    let timeout =
-        if idle && !host.stopping.get(py) { timeout(this)? } else { Some(Duration::ZERO) };
+    let timeout = if idle { time_to_sleep(this)? } else { Some(Duration::ZERO) };
     let Some(poller) = host.poller.with(py, |poller| poller.clone()) else {
         return Err(exceptions::loop_is_closed());
     };
@@ -177,6 +176,16 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
     let signals = py.check_signals();
     let seen = if idle { signals } else { signals.and_then(|()| give_way(this)) };
     seen.map_err(|error| put_back(py, host, scratch, error))
+}
+
+/// How long a loop with nothing to run may sleep.
+///
+/// A signal that came while only native code ran has its handler run first: nothing but a signal
+/// ends the sleep early for it, and that one has been.
+fn time_to_sleep(this: &PyLoop<'_>) -> PyResult<Option<Duration>> {
+    this.py().check_signals()?;
+    let timeout = timeout(this)?;
+    Ok(if this.get().stopping.get(this.py()) { Some(Duration::ZERO) } else { timeout })
 }
 
 /// Forgets the events of a turn that ends before they were gathered: the kernel will tell of them
