@@ -72,3 +72,20 @@ def test_random_runs_of_sizes_come_whole(world: World, loop: Any) -> None:
                 sent += piece
                 world.run_until(loop, lambda: len(protocol.received) == len(sent))
         assert protocol.received == sent
+
+
+@pytest.mark.parametrize("size", [SMALL, COPIED, LARGE, HUGE])
+def test_memory_that_nobody_keeps_serves_again(ours: World, size: int) -> None:
+    """What costs most about a piece is its memory: the next one of its size has the same."""
+    if not ours.shares_layout:
+        pytest.skip("without a known layout no memory serves again")
+    places: list[int] = []
+    loop = ours.new_event_loop()
+    protocol = Recorder(data_received=lambda _, data: places.append(id(data)))
+    with wired(ours, loop, protocol, "unix") as (_, peer):
+        for number in range(12):
+            peer.sendall(bytes(size))
+            ours.run_until(loop, lambda want=number + 1: len(protocol.received) == want * size)  # type: ignore[misc]
+    loop.close()
+    # The first pieces tell how large the others will be.
+    assert len(set(places[3:])) == 1
