@@ -5,11 +5,14 @@ from __future__ import annotations
 import heapq
 import sys
 from asyncio import QueueEmpty, QueueFull
-from typing import TypeVar
 
 from ._batonloop import Queue
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
 
 __all__: tuple[str, ...] = ("Queue", "PriorityQueue", "LifoQueue", "QueueFull", "QueueEmpty")
 
@@ -19,7 +22,7 @@ if sys.version_info >= (3, 13):
     __all__ += ("QueueShutDown",)
 
 
-class PriorityQueue(Queue[_T]):
+class PriorityQueue(Queue["_T"]):
     """A queue that gives out its least item first, as `heapq` orders them."""
 
     def _init(self, maxsize: int) -> None:
@@ -33,7 +36,7 @@ class PriorityQueue(Queue[_T]):
         return item
 
 
-class LifoQueue(Queue[_T]):
+class LifoQueue(Queue["_T"]):
     """A queue that gives out last what was put in first."""
 
     def _init(self, maxsize: int) -> None:
