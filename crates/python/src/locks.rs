@@ -223,7 +223,9 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
             Ok(native::new(body, owner)?.into_any())
         }),
         Method::args(c"__aexit__", c"Release.", |this: &Bound<'_, K>, args| {
-            args.parse("__aexit__", ["exc_type", "exc", "tb"], 3)?;
+            if args.positional().len() != 3 || args.has_keywords() {
+                args.parse("__aexit__", ["exc_type", "exc", "tb"], 3)?;
+            }
             Ok(native::new(&EXIT, this.as_any().clone())?.into_any())
         }),
     ]
