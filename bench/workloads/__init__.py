@@ -35,6 +35,8 @@ NAMES: tuple[str, ...] = (
     "await_coroutine_depth",
     "gather_10000",
     "queue_handoff",
+    "lock_free",
+    "lock_contended",
     "timeout_block",
     "eager_task",
     "executor_nothing",

@@ -1,4 +1,4 @@
-"""A producer and a consumer share ``asyncio.Queue(1)``: the standard library's own Python code."""
+"""A producer and a consumer share ``asyncio.Queue(1)``: each waits for the other every time."""
 
 from __future__ import annotations
 

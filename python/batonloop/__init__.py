@@ -6,7 +6,8 @@
 - `batonloop.install()` makes asyncio's own names stand for those of this package;
 - `batonloop.new_event_loop` goes wherever a loop factory is asked for.
 
-Exceptions, locks, queues, timeouts and all other names are asyncio's: they work as they are.
+Locks and queues are native too. Exceptions, timeouts, streams and all other names are asyncio's:
+they work as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from . import _batonloop, unix_events
 from .events import Handle, TimerHandle, new_event_loop
 from .futures import Future, isfuture, wrap_future
 from .installation import install, uninstall
+from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
+from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
 from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep
 from .unix_events import EventLoop
@@ -24,10 +27,21 @@ from .unix_events import EventLoop
 __version__: str = _batonloop.__version__
 
 __all__: tuple[str, ...] = (
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
     "EventLoop",
     "Future",
     "Handle",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "QueueEmpty",
+    "QueueFull",
     "Runner",
+    "Semaphore",
     "Task",
     "TimerHandle",
     "all_tasks",
@@ -52,3 +66,8 @@ if sys.version_info >= (3, 12):
     from .tasks import create_eager_task_factory, eager_task_factory
 
     __all__ += ("create_eager_task_factory", "eager_task_factory")
+
+if sys.version_info >= (3, 13):
+    from .queues import QueueShutDown
+
+    __all__ += ("QueueShutDown",)

@@ -305,21 +305,21 @@ def test_names_taken_earlier_stay_asyncios_and_right(ours: World, tmp_path: Path
 
 def test_rebinding_reaches_names_taken_earlier(ours: World, tmp_path: Path) -> None:
     (tmp_path / "early.py").write_text(
-        "from asyncio import Task, create_task, sleep as doze, Event\nnot_theirs = object()\n"
+        "from asyncio import Task, create_task, sleep as doze, gather\nnot_theirs = object()\n"
     )
     check(
         """
         import early
-        stock = early.Task, early.create_task, early.doze, early.Event, early.not_theirs
+        stock = early.Task, early.create_task, early.doze, early.gather, early.not_theirs
         batonloop.install()
         assert early.Task is stock[0]
         batonloop.install(rebind=True)
         assert early.Task is batonloop.Task
         assert early.create_task is batonloop.create_task
         assert early.doze is batonloop.sleep
-        assert early.Event is stock[3] is asyncio.Event
+        assert early.gather is stock[3] is asyncio.gather
         batonloop.uninstall()
-        now = early.Task, early.create_task, early.doze, early.Event, early.not_theirs
+        now = early.Task, early.create_task, early.doze, early.gather, early.not_theirs
         assert all(a is b for a, b in zip(now, stock, strict=True))
         """,
         tmp_path,

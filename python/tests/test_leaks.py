@@ -431,3 +431,43 @@ def test_a_loop_of_asyncio_that_runs_our_tasks_keeps_nothing(world: World) -> No
 
     check_flat(lambda: loop.run_until_complete(main()), share=10)
     loop.close()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore"])
+def test_primitives_leave_nothing(world: World, loop: Any, kind: str) -> None:
+    new = getattr(world.module, kind)
+
+    async def use() -> None:
+        for _ in range(BATCH // 2):
+            new().itself = new()
+        for _ in range(BATCH // 10):
+            primitive = new()
+            if kind == "Event":
+                asyncio.get_running_loop().call_soon(primitive.set)
+                await primitive.wait()
+            else:
+                await primitive.acquire()
+                asyncio.get_running_loop().call_soon(primitive.release)
+                async with primitive:
+                    pass
+
+    check_flat(lambda: loop.run_until_complete(use()), 2)
+
+
+def test_queues_leave_nothing(world: World, loop: Any) -> None:
+    # A thousand dead ones are kept for the next.
+    queues = [world.module.Queue() for _ in range(2 * BATCH)]
+    del queues
+
+    async def use() -> None:
+        queue = world.module.Queue(2)
+        for number in range(BATCH):
+            await queue.put(number)
+            await queue.get()
+        for _ in range(BATCH // 10):
+            waiting = world.module.Queue()
+            asyncio.get_running_loop().call_soon(waiting.put_nowait, waiting)
+            await waiting.get()
+            waiting.put_nowait(waiting)
+
+    check_flat(lambda: loop.run_until_complete(use()), 2)

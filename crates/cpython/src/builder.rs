@@ -19,6 +19,7 @@ pub struct TypeBuilder<K> {
     properties: Vec<ffi::PyGetSetDef>,
     members: Vec<ffi::PyMemberDef>,
     flags: c_ulong,
+    has_short_name: bool,
     kind: PhantomData<K>,
 }
 
@@ -33,6 +34,7 @@ impl<K: Kind> TypeBuilder<K> {
             properties: Vec::new(),
             members: Vec::new(),
             flags: 0,
+            has_short_name: false,
             kind: PhantomData,
         }
     }
@@ -62,6 +64,14 @@ impl<K: Kind> TypeBuilder<K> {
     #[must_use]
     pub fn immutable(mut self) -> Self {
         self.flags |= ffi::Py_TPFLAGS_IMMUTABLETYPE;
+        self
+    }
+
+    /// Lets the interpreter's messages name the type without its module, as they name classes that
+    /// are written in Python.
+    #[must_use]
+    pub fn named_as_a_class(mut self) -> Self {
+        self.has_short_name = true;
         self
     }
 
@@ -149,6 +159,9 @@ impl<K: Kind> TypeBuilder<K> {
         let object = unsafe { Bound::<PyAny>::from_owned_ptr_or_err(py, object) }?;
         let type_object = object.cast_into::<PyType>()?;
         hide_next(&type_object);
+        if self.has_short_name {
+            shorten_name(&type_object);
+        }
         // The type is never freed: pointers to it are compared for as long as the process lives.
         K::shared().set_type(type_object.clone().into_ptr().cast());
         Ok(type_object)
@@ -172,6 +185,22 @@ fn hide_next(type_object: &Bound<'_, PyType>) {
     }
     // SAFETY: the type is alive; its caches forget what they knew of the dict.
     unsafe { ffi::PyType_Modified(raw) };
+}
+
+/// Leaves the module out of the name that messages show; `__module__` and the rest stay.
+fn shorten_name(type_object: &Bound<'_, PyType>) {
+    let raw = type_object.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the type is alive and of our own making.
+    let whole = unsafe { (*raw).tp_name };
+    // SAFETY: every type has a name, a C string.
+    let name = unsafe { CStr::from_ptr(whole) };
+    let Some(dot) = name.to_bytes().iter().rposition(|byte| *byte == b'.') else {
+        return;
+    };
+    // SAFETY: the dot is inside the name, so what follows is a C string of the same memory.
+    let short = unsafe { whole.add(dot + 1) };
+    // SAFETY: nobody frees a type's name by this pointer, and the type lives for ever.
+    unsafe { (*raw).tp_name = short };
 }
 
 /// Puts a method of a C call's price on a class that PyO3 made.

@@ -66,7 +66,7 @@ pub struct Shared {
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             type_object: Cell::new(ptr::null_mut()),
             weakrefs_offset: Cell::new(0),
@@ -80,6 +80,12 @@ impl Shared {
         // SAFETY: the type object is alive and ready.
         let offset = unsafe { (*type_object).tp_weaklistoffset };
         self.weakrefs_offset.set(offset);
+    }
+
+    /// The type object; null before it was made.
+    #[inline]
+    pub(crate) fn type_object(&self) -> *mut ffi::PyTypeObject {
+        self.type_object.get()
     }
 
     #[inline]

@@ -27,6 +27,7 @@ pub mod call;
 pub mod buffer;
 pub mod context;
 pub mod coroutine;
+pub mod deque;
 
 pub mod socket;
 
@@ -36,6 +37,10 @@ pub mod kind;
 pub mod method;
 
 pub mod builder;
+
+pub mod native;
+
+pub mod locks;
 
 pub mod verify;
 

@@ -438,6 +438,14 @@ impl<K: Kind> TypeSlot<K> {
         Self::raw(ffi::Py_tp_repr, unary::<K, F> as *mut c_void)
     }
 
+    /// `__str__`, where it is not what `__repr__` gives.
+    pub fn text<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_tp_str, unary::<K, F> as *mut c_void)
+    }
+
     /// What `await` asks for.
     pub fn awaited<F>(_function: F) -> Self
     where

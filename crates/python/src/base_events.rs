@@ -67,6 +67,7 @@ impl EventLoop {
             has_own_time: GilCell::new(true),
             has_own_call_at: GilCell::new(true),
             has_own_get_debug: GilCell::new(true),
+            has_own_create_future: GilCell::new(true),
             has_own_watching: GilCell::new(true),
             debug: GilCell::new(false),
             closed: GilCell::new(false),
@@ -100,6 +101,7 @@ impl EventLoop {
         let [call_soon, create_task, time, call_at, get_debug, create_future] = is_own;
         let watching = create_future && watches_as_we_do(holder, is_class)?;
         self.has_own_watching.set(py, watching && self.has_own_watching.get(py));
+        self.has_own_create_future.set(py, create_future && self.has_own_create_future.get(py));
         self.has_own_call_soon.set(py, call_soon && self.has_own_call_soon.get(py));
         self.has_own_create_task.set(py, create_task && self.has_own_create_task.get(py));
         self.has_own_time.set(py, time && self.has_own_time.get(py));
@@ -464,6 +466,7 @@ impl EventLoop {
             &self.has_own_time,
             &self.has_own_call_at,
             &self.has_own_get_debug,
+            &self.has_own_create_future,
             &self.has_own_watching,
         ] {
             flag.set(py, true);

@@ -1,12 +1,291 @@
-//! What objects of ours that behave like coroutines have in common: the words of an `async def`.
+//! Coroutines that are no `async def`: how a body in Rust is driven, and the words that an
+//! `async def` has for those who drive it wrongly.
+//!
+//! ```text
+//!            step                     Then::Wait
+//!   created ──────▶ running ──────────────────────────▶ waiting at a stage
+//!                    │   ▲                                      │ step, throw
+//!          Then::Done│   └──────────────────────────────────────┘
+//!                    ▼              what is awaited is driven first
+//!                  closed
+//! ```
 
-use batonloop_cpython::method::{Args, Iteration};
-use batonloop_cpython::verify;
+use std::ffi::CStr;
+
+use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::kind::{self, Fields};
+use batonloop_cpython::method::{Args, Iteration, Method, Property, TypeSlot};
+use batonloop_cpython::native::{CLOSED, Coroutine};
+use batonloop_cpython::{coroutine, verify};
 use pyo3::exceptions::{
-    PyBaseException, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
+    PyBaseException, PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration,
+    PyTypeError, PyValueError,
 };
-use pyo3::types::{PyAny, PyAnyMethods, PyType};
+use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
+
+use crate::futures;
+use crate::names::{boolean, none};
+
+pub(crate) type PyCoroutine<'py> = Bound<'py, Coroutine>;
+
+// How far one has come; between them lie the stages at which a body waits. Zero is the state of
+// fresh memory.
+pub(crate) const CREATED: u8 = 0;
+const RUNNING: u8 = u8::MAX - 1;
+
+/// What one step of a body came to.
+pub(crate) enum Then<'py> {
+    /// It waits for this, and goes on at this stage.
+    Wait(Bound<'py, PyAny>, u8),
+    /// It returns this.
+    Done(Bound<'py, PyAny>),
+}
+
+/// What a wait came to.
+enum Waited<'py> {
+    /// It goes on: this is yielded.
+    On(Bound<'py, PyAny>),
+    /// It is over, with this.
+    Over(PyResult<Bound<'py, PyAny>>),
+}
+
+/// Drives a body by one step: `body` gets the stage, and what the last wait came to.
+#[inline(always)]
+pub(crate) fn drive<'py>(
+    this: &PyCoroutine<'py>,
+    thrown: Option<PyErr>,
+    body: impl Fn(&PyCoroutine<'py>, u8, PyResult<Bound<'py, PyAny>>) -> PyResult<Then<'py>>,
+) -> PyResult<Iteration<'py>> {
+    let fields = this.fields();
+    let mut stage = fields.stage();
+    let mut given = match (stage, thrown) {
+        (RUNNING, _) => return Err(already_executing()),
+        (CLOSED, _) => return Err(reused()),
+        (CREATED, None) => Ok(none(this.py())),
+        (CREATED, Some(error)) => {
+            finish(this);
+            return Err(error);
+        }
+        (_, thrown) => {
+            fields.set_stage(RUNNING);
+            match wait_on(this, thrown) {
+                Waited::On(yielded) => {
+                    fields.set_stage(stage);
+                    return Ok(Iteration::Yield(yielded));
+                }
+                Waited::Over(result) => result,
+            }
+        }
+    };
+    fields.set_stage(RUNNING);
+    loop {
+        match body(this, stage, given) {
+            Ok(Then::Wait(awaitable, next)) => match wait(this, awaitable) {
+                Waited::On(yielded) => {
+                    fields.set_stage(next);
+                    return Ok(Iteration::Yield(yielded));
+                }
+                Waited::Over(result) => (stage, given) = (next, result),
+            },
+            Ok(Then::Done(value)) => {
+                finish(this);
+                let is_none = value.is_none();
+                return Ok(if is_none { Iteration::End } else { Iteration::Return(value) });
+            }
+            Err(error) => {
+                finish(this);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Begins to wait for something.
+#[inline]
+fn wait<'py>(this: &PyCoroutine<'py>, awaitable: Bound<'py, PyAny>) -> Waited<'py> {
+    if let Some(future) = kind::cast_exact_future(&awaitable) {
+        return match futures::iterate(future) {
+            Ok(Iteration::Yield(yielded)) => {
+                this.fields().awaited.fill(awaitable);
+                Waited::On(yielded)
+            }
+            Ok(Iteration::Return(value)) => Waited::Over(Ok(value)),
+            Ok(Iteration::End) => Waited::Over(Ok(none(this.py()))),
+            Err(error) => Waited::Over(Err(error)),
+        };
+    }
+    match driver(awaitable) {
+        Ok(driver) => {
+            this.fields().awaited.fill(driver.clone());
+            sent_inside(this, coroutine::send(&driver))
+        }
+        Err(error) => Waited::Over(Err(error)),
+    }
+}
+
+/// What drives an awaitable.
+fn driver(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    if coroutine::is_native(&awaitable) || kind::is_exact::<Coroutine>(&awaitable) {
+        return Ok(awaitable);
+    }
+    awaitable.call_method0(intern!(awaitable.py(), "__await__"))
+}
+
+/// Goes on with a wait that was begun, by an exception if one is thrown.
+#[inline]
+fn wait_on<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> Waited<'py> {
+    let py = this.py();
+    let fields = this.fields();
+    let Some(awaited) = fields.awaited.get(py) else {
+        return Waited::Over(thrown.map_or_else(|| Ok(none(py)), Err));
+    };
+    let Some(future) = kind::cast_exact_future(&awaited) else {
+        return match thrown {
+            None => sent_inside(this, coroutine::send(&awaited)),
+            Some(error) => {
+                let exception = coroutine::exception_of(error, py);
+                sent_inside(this, coroutine::throw(&awaited, &exception))
+            }
+        };
+    };
+    let result = match thrown {
+        Some(error) => Err(error),
+        None => match futures::iterate(future) {
+            Ok(Iteration::Yield(yielded)) => return Waited::On(yielded),
+            Ok(Iteration::Return(value)) => Ok(value),
+            Ok(Iteration::End) => Ok(none(py)),
+            Err(error) => Err(error),
+        },
+    };
+    fields.awaited.clear(py);
+    Waited::Over(result)
+}
+
+fn sent_inside<'py>(
+    this: &PyCoroutine<'py>,
+    sent: batonloop_cpython::Outcome<coroutine::Sent<'py>>,
+) -> Waited<'py> {
+    let result = match sent {
+        Ok(coroutine::Sent::Yielded(yielded)) => return Waited::On(yielded),
+        Ok(coroutine::Sent::Returned(value)) => Ok(value),
+        Err(error) => Err(*error),
+    };
+    this.fields().awaited.clear(this.py());
+    Waited::Over(result)
+}
+
+/// It is over: all is let go.
+#[inline]
+fn finish(this: &PyCoroutine<'_>) {
+    let fields = this.fields();
+    fields.set_stage(CLOSED);
+    fields.each_slot(&mut |slot| slot.clear(this.py()));
+}
+
+#[inline]
+fn step<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> PyResult<Iteration<'py>> {
+    match this.fields().body() {
+        Some(body) => (body.step)(this, thrown),
+        None => Err(reused()),
+    }
+}
+
+fn iterate<'py>(this: &PyCoroutine<'py>) -> PyResult<Iteration<'py>> {
+    step(this, None)
+}
+
+/// What `await` drives.
+fn itself<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(this.as_any().clone())
+}
+
+/// `send()`: values are ignored, as a future gives nothing to whom it wakes.
+fn send<'py>(this: &PyCoroutine<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if this.fields().stage() == CREATED && !value.is_none() {
+        return Err(sent_too_early());
+    }
+    sent(this.py(), step(this, None)?)
+}
+
+/// `throw()`.
+fn throw<'py>(this: &PyCoroutine<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let error = thrown(args)?;
+    sent(this.py(), step(this, Some(error))?)
+}
+
+/// `close()`: a `GeneratorExit` is thrown in, as into an `async def`, which must end by it.
+fn close<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    match this.fields().stage() {
+        RUNNING => return Err(already_executing()),
+        CLOSED => return Ok(none(py)),
+        CREATED => {
+            finish(this);
+            return Ok(none(py));
+        }
+        _ => {}
+    }
+    match step(this, Some(PyGeneratorExit::new_err(()))) {
+        Ok(Iteration::Yield(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+        Ok(_) => Ok(none(py)),
+        Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(none(py)),
+        Err(error) => Err(error),
+    }
+}
+
+fn qualified_name(this: &PyCoroutine<'_>) -> &'static str {
+    this.fields().body().map_or("coroutine", |body| body.qualified_name)
+}
+
+fn repr<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let (name, place) = (qualified_name(this), this.as_ptr().addr());
+    Ok(PyString::new(this.py(), &format!("<coroutine object {name} at {place:#x}>")).into_any())
+}
+
+/// Nobody ever drove it, or nobody will drive it to its end.
+fn finalize(this: &PyCoroutine<'_>) {
+    if this.fields().stage() == CREATED {
+        return warn_never_awaited(this.as_any(), qualified_name(this));
+    }
+    if let Err(error) = close(this) {
+        error.write_unraisable(this.py(), Some(this.as_any()));
+    }
+}
+
+const DOC: &CStr = c"A coroutine whose body is native.";
+
+/// Makes the type.
+pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let made = TypeBuilder::<Coroutine>::new(c"batonloop.coroutines.coroutine", DOC)
+        .methods([
+            Method::one_arg(c"send", c"Resume with a value.", send),
+            Method::args(c"throw", c"Raise an exception inside.", throw),
+            Method::no_args(c"close", c"End it.", close),
+        ])
+        .properties([
+            Property::read(c"__name__", c"The name of the method.", |this: &PyCoroutine<'_>| {
+                let name = this.fields().body().map_or("coroutine", |body| body.name);
+                Ok(PyString::new(this.py(), name).into_any())
+            }),
+            Property::read(c"__qualname__", c"With its class.", |this: &PyCoroutine<'_>| {
+                Ok(PyString::new(this.py(), qualified_name(this)).into_any())
+            }),
+            Property::read(c"cr_running", c"Whether it has control.", |this: &PyCoroutine<'_>| {
+                Ok(boolean(this.py(), this.fields().stage() == RUNNING))
+            }),
+        ])
+        .slots([
+            TypeSlot::repr(repr),
+            TypeSlot::finalize(finalize),
+            TypeSlot::awaited(itself),
+            TypeSlot::next(iterate),
+            TypeSlot::send(iterate),
+        ])
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
+    register(&made)?;
+    Ok(made)
+}
 
 /// It was driven to its end, or closed, before.
 #[cold]

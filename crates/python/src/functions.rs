@@ -60,21 +60,26 @@ fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound
     let py = module.py();
     if let ([delay, rest @ ..], false) = (args.positional(), args.has_keywords())
         && rest.len() <= 1
-        && is_zero_or_less(delay)
+        && let Some(seconds) = plain_number(delay)
     {
-        return Ok(sleep::new(py, rest.first())?.into_any());
+        // Not a number is neither: asyncio says what it makes of that.
+        if seconds <= 0.0 {
+            return Ok(sleep::new(py, rest.first())?.into_any());
+        }
+        if seconds > 0.0 {
+            return sleep::new_delayed(delay, rest.first());
+        }
     }
     names::ASYNCIO_SLEEP
         .get(py)?
         .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
 }
 
+/// The value of an int or float, and of nothing that derives from them.
 #[inline]
-fn is_zero_or_less(delay: &Bound<'_, PyAny>) -> bool {
-    if delay.is_exact_instance_of::<PyInt>() || delay.is_exact_instance_of::<PyFloat>() {
-        return delay.extract::<f64>().is_ok_and(|delay| delay <= 0.0);
-    }
-    false
+fn plain_number(delay: &Bound<'_, PyAny>) -> Option<f64> {
+    let is_plain = delay.is_exact_instance_of::<PyInt>() || delay.is_exact_instance_of::<PyFloat>();
+    if is_plain { delay.extract().ok() } else { None }
 }
 
 /// Adds the functions to the module.

@@ -76,6 +76,8 @@ pub(crate) struct EventLoop {
     pub(crate) has_own_call_at: GilCell<bool>,
     /// Whether `get_debug` is ours: else handles ask it whether to keep the stack of their maker.
     pub(crate) has_own_get_debug: GilCell<bool>,
+    /// Whether `create_future` is ours: else locks and queues let those futures wait.
+    pub(crate) has_own_create_future: GilCell<bool>,
     /// Whether the methods that watch descriptors are ours: else calls of sockets go through them.
     pub(crate) has_own_watching: GilCell<bool>,
     /// Debug mode.

@@ -17,7 +17,10 @@ mod events;
 mod futures;
 mod tasks;
 mod coroutines;
+mod mixins;
 mod sleep;
+mod locks;
+mod queues;
 mod selector_events;
 mod transports;
 mod sslproto;
@@ -86,6 +89,11 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Task", task)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
+    module.add("_coroutine", coroutines::make_type(py)?)?;
+    module.add("Queue", queues::make_type(py)?)?;
+    for primitive in locks::make_types(py)? {
+        module.add(primitive.name()?, primitive)?;
+    }
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]

@@ -78,6 +78,11 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
     Imported::new("_asyncio", "future_discard_from_awaited_by");
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
+pub(crate) static ASYNCIO_CONDITION: Imported = Imported::new("asyncio.locks", "Condition");
+pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "QueueEmpty");
+pub(crate) static QUEUE_FULL: Imported = Imported::new("asyncio.queues", "QueueFull");
+#[cfg(Py_3_13)]
+pub(crate) static QUEUE_SHUT_DOWN: Imported = Imported::new("asyncio.queues", "QueueShutDown");
 pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
 pub(crate) static SELECTOR_EVENT_LOOP: Imported =
     Imported::new("asyncio.selector_events", "BaseSelectorEventLoop");
@@ -173,6 +178,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &LOGGER,
         &WARN,
         &ASYNCIO_SSL_PROTOCOL,
+        &ASYNCIO_CONDITION,
     ] {
         imported.get(py)?;
     }

@@ -1,15 +1,21 @@
-//! What `sleep(0)` returns: a coroutine that yields once.
+//! What `sleep()` returns: for zero a coroutine that yields once, else one that waits for a timer.
 //!
-//! It is no `async def`, but behaves like one: it may be awaited, wrapped in a task, driven by hand
-//! with `send`, `throw` and `close`, and it warns if nobody ever does.
+//! They are no `async def`, but behave like one: they may be awaited, wrapped in a task, driven by
+//! hand with `send`, `throw` and `close`, and warn if nobody ever does. The timer is a handle of the
+//! loop's `call_later()`, whatever that is, with asyncio's own callback: who looks at the loop sees
+//! what he knows.
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, Sleep};
 use batonloop_cpython::method::{Args, Iteration, Method, TypeSlot};
+use batonloop_cpython::native::{self, Body};
 use pyo3::types::{PyAny, PyAnyMethods, PyType};
-use pyo3::{Bound, PyResult, Python};
+use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::coroutines;
+use crate::coroutines::{self, PyCoroutine, Then, drive};
+use crate::mixins::{new_future, owner};
+use crate::names::{self, none};
+use crate::running;
 
 // How far it has come. Zero is the state of fresh memory.
 const CREATED: u8 = 0;
@@ -29,6 +35,51 @@ pub(crate) fn new<'py>(
         sleep.fields().result.set(result.clone());
     }
     Ok(sleep)
+}
+
+/// The stage at which it waits for its timer.
+const WAITING: u8 = 1;
+
+static DELAYED: Body = Body {
+    name: "sleep",
+    qualified_name: "sleep",
+    step: |this, thrown| drive(this, thrown, sleep_on),
+};
+
+/// One that lasts for `delay` seconds, a number above zero.
+pub(crate) fn new_delayed<'py>(
+    delay: &Bound<'py, PyAny>,
+    result: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let coroutine = native::new(&DELAYED, delay.clone())?;
+    if let Some(result) = result {
+        coroutine.fields().argument.fill(result.clone());
+    }
+    Ok(coroutine.into_any())
+}
+
+/// Sets the timer, and takes it back when the wait is over, however it ended.
+fn sleep_on<'py>(
+    this: &PyCoroutine<'py>,
+    stage: u8,
+    given: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Then<'py>> {
+    let py = this.py();
+    let fields = this.fields();
+    if stage != coroutines::CREATED {
+        if let Some(handle) = fields.kept.take(py) {
+            handle.call_method0(intern!(py, "cancel"))?;
+        }
+        return given.map(Then::Done);
+    }
+    given?;
+    let event_loop = running::get(py).map_err(|error| *error)?;
+    let future = new_future(event_loop.clone())?;
+    let settle = names::SET_RESULT_UNLESS_CANCELLED.get(py)?;
+    let result = fields.argument.get(py).unwrap_or_else(|| none(py));
+    let arguments = (owner(this), settle, &future, result);
+    fields.kept.set(event_loop.call_method1(intern!(py, "call_later"), arguments)?);
+    Ok(Then::Wait(future, WAITING))
 }
 
 #[inline]

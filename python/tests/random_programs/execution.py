@@ -185,6 +185,7 @@ class Execution:
         for name, value in sorted(names.items()):
             if re.fullmatch(r"[ftgh]\d", name):
                 self.events.append(("at the end", name, *self._final(value)))
+        self.events.append(("at the end", *_left_in(names)))
         loop.close()
         other_loop.close()
         names.clear()
@@ -279,6 +280,7 @@ class Execution:
             "body": self._body,
             "callback": self._callback,
             "nothing": self._body(_nothing),
+            "of": self._coroutine_of,
             "run_until_complete": self._run_until_complete,
             "run_forever": self._run_forever,
             "Oops": Oops,
@@ -297,6 +299,11 @@ class Execution:
             "StockTask": STOCK["Task"],
             "PlainFuture": PlainFuture,
             "PlainTask": PlainTask,
+            "lock": world.asyncio.Lock(),
+            "sem": world.asyncio.BoundedSemaphore(2),
+            "event": world.asyncio.Event(),
+            "cond": world.asyncio.Condition(),
+            "queue": world.asyncio.Queue(2),
         }
 
     def _itself(self) -> Any:
@@ -343,6 +350,13 @@ class Execution:
             return coroutine
 
         return make
+
+    def _coroutine_of(self, method: Callable[..., Any], *args: Any) -> Any:
+        """A coroutine of a method, with a name for a task that may be made of it."""
+        number = self._counts["coroutines"] = self._counts["coroutines"] + 1
+        coroutine = method(*args)
+        self._coroutines[id(coroutine)] = (f"{method.__name__}.{number}", coroutine)
+        return coroutine
 
     def _callback(self, function: Callable[..., Any]) -> Callable[..., None]:
         """Limits the calls of a callback and records each."""
@@ -446,6 +460,22 @@ class Execution:
             if error.__suppress_context__ and error.__cause__ is None:
                 told.append("from None")
         return tuple(told)
+
+
+def _left_in(names: dict[str, Any]) -> Event:
+    """The state of what tasks wait at: a permit or an item that is lost shows here."""
+    lock, semaphore, event, condition = (names[n] for n in ("lock", "sem", "event", "cond"))
+    queue = names["queue"]
+    waiting = [lock._waiters, semaphore._waiters, event._waiters, condition._waiters]
+    return (
+        lock.locked(),
+        semaphore._value,
+        event.is_set(),
+        condition.locked(),
+        list(queue._queue),
+        queue._unfinished_tasks,
+        [len(waiters or ()) for waiters in [*waiting, queue._getters, queue._putters]],
+    )
 
 
 async def _nothing() -> None:

@@ -2,7 +2,8 @@
 
 A program has coroutine functions (`main`, c1, c2, c3), callbacks (k0, k1) and a few variables
 that all of them share: futures f0..f2, tasks t1..t3, outer futures g1..g3 (of gather or shield),
-handles h0, h1. What a name such as `log`, `attempt` or `soon` does stands in execution.py.
+handles h0, h1, and a lock, a semaphore, an event, a condition and a queue. What a name such as
+`log`, `attempt`, `soon` or `of` does stands in execution.py.
 
 Numbers are levels. A coroutine function only calls functions of a higher level than its own,
 so every program ends. Task t2 runs c2, and g2 stands for things of level 2 or higher; a
@@ -150,6 +151,10 @@ PLACES: dict[str, tuple[str, ...]] = {
     # asyncio's own Task in C loses its account of the current task.
     "context": ("", "", ", context=fresh()", ", name='n'"),
     "only_context": ("", "", ", context=ctx0", ", context=ctx1"),
+    "primitive": ("of(queue.get)", "of(queue.put, {n})", "of(event.wait)", "of(lock.acquire)",
+                  "of(sem.acquire)", "of(cond.wait)", "of(cond.wait_for, event.is_set)",
+                  "of(cond.acquire)", "of(queue.join)"),
+    "held": ("lock", "sem", "cond"),
     "when": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
     "caught": ("asyncio.CancelledError", "Exception", "BaseException", "ValueError",
                "TimeoutError"),
@@ -214,6 +219,17 @@ RARE = (
     "{t:c} = asyncio.Task({c}, loop=loop{only_context})",
     "{t:c} = asyncio.ensure_future({c})",
     "raise {raised}",
+    "attempt(lock.release)",
+    "attempt(sem.release)",
+    "event.set()",
+    "event.clear()",
+    "loop.call_later({d}, event.set)",
+    "attempt(cond.notify, {n})",
+    "attempt(cond.notify_all)",
+    "attempt(queue.put_nowait, {n})",
+    "attempt(queue.get_nowait)",
+    "attempt(queue.task_done)",
+    "log([lock.locked(), sem.locked(), event.is_set(), cond.locked(), queue.qsize()])",
 )
 # Lines for coroutines only. Half of them stand in a try statement of their own.
 AWAITING = (
@@ -230,6 +246,10 @@ AWAITING = (
     "log(await asyncio.wait_for({w}, {limit}))",
     "log(await asyncio.wait_for({c}, {limit}))",
     "log(await asyncio.wait([{some}], timeout={timer}, return_when=asyncio.{when}))",
+    "log(await queue.get())",
+    "log(await queue.put({n}))",
+    "log(await event.wait())",
+    "log(await asyncio.wait_for({primitive}, {limit}))",
 )
 RARE_AWAITING = (
     "log(await asyncio.shield({c}))",
@@ -245,6 +265,8 @@ RARE_AWAITING = (
     "log(await foreign())",
     "log(await itself())",
     "return {n}",
+    "log(await {primitive})",
+    "log(await asyncio.gather({primitive}, {primitive}, return_exceptions={flag}))",
 )
 if EAGER:
     RARE += (
@@ -357,7 +379,7 @@ def _one_of(choices: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 _COMPOUND = ("except", "finally", "if", "for")
-_COMPOUND_AWAITING = ("except", "timeout", "group", "timeout", "group")
+_COMPOUND_AWAITING = ("except", "timeout", "group", "timeout", "group", "hold", "hold")
 
 
 @functools.cache
@@ -406,6 +428,8 @@ def statements(place: Place) -> st.SearchStrategy[Statement]:
         if kind == "timeout":
             header = _fill(draw, "async with asyncio.timeout({limit}):", place)
             return (header, draw(inner))
+        if kind == "hold":
+            return (_fill(draw, "async with {held}:", place), draw(inner))
         if kind == "group":
             return ("async with asyncio.TaskGroup() as tg:", draw(in_group))
         if kind == "for":

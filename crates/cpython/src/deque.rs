@@ -1,0 +1,125 @@
+//! `collections.deque`: its methods at the price of a C call.
+//!
+//! The functions behind the methods are looked up once, in the descriptors of the class. Whatever
+//! is not exactly a deque is asked by name.
+
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::{Bound, Py, PyResult, Python, ffi, intern};
+
+/// The class, and the functions of its methods.
+struct Methods {
+    class: Py<PyAny>,
+    append: ffi::PyCFunction,
+    remove: ffi::PyCFunction,
+    pop_left: ffi::PyCFunction,
+}
+
+// SAFETY: functions are the same in every thread; they are called with the GIL held.
+unsafe impl Send for Methods {}
+// SAFETY: as above.
+unsafe impl Sync for Methods {}
+
+impl Methods {
+    /// Those for this object, if it is exactly a deque.
+    #[inline]
+    fn of(object: &Bound<'_, PyAny>) -> Option<&'static Self> {
+        static FOUND: PyOnceLock<Option<Methods>> = PyOnceLock::new();
+        let py = object.py();
+        let found = FOUND.get_or_init(py, || Self::find(py).ok().flatten()).as_ref()?;
+        object.get_type().is(&found.class).then_some(found)
+    }
+
+    fn find(py: Python<'_>) -> PyResult<Option<Self>> {
+        let class = py.import("collections")?.getattr("deque")?;
+        let (Some(append), Some(remove), Some(pop_left)) = (
+            function(&class.getattr("append")?, ffi::METH_O),
+            function(&class.getattr("remove")?, ffi::METH_O),
+            function(&class.getattr("popleft")?, ffi::METH_NOARGS),
+        ) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { class: class.unbind(), append, remove, pop_left }))
+    }
+}
+
+/// The function of a method that is called in this way.
+fn function(method: &Bound<'_, PyAny>, flags: i32) -> Option<ffi::PyCFunction> {
+    // SAFETY: the object is alive.
+    if unsafe { ffi::Py_TYPE(method.as_ptr()) } != &raw mut ffi::PyMethodDescr_Type {
+        return None;
+    }
+    let descriptor = method.as_ptr().cast::<ffi::PyMethodDescrObject>();
+    // SAFETY: the type says that it is laid out so.
+    let definition = unsafe { (*descriptor).d_method };
+    // SAFETY: a descriptor has a definition, which lives as long as its class.
+    if unsafe { (*definition).ml_flags } != flags {
+        return None;
+    }
+    // SAFETY: as above.
+    let body = unsafe { (*definition).ml_meth };
+    // SAFETY: the flags say that this is the kind of function.
+    Some(unsafe { body.PyCFunction })
+}
+
+fn call<'py>(
+    function: ffi::PyCFunction,
+    deque: &Bound<'py, PyAny>,
+    argument: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let argument = argument.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the object is of the class whose function it is; the argument is alive, or null for
+    // a function without one.
+    let result = unsafe { function(deque.as_ptr(), argument) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(deque.py(), result) }
+}
+
+/// `deque.append(item)`.
+///
+/// # Errors
+///
+/// `MemoryError`; what another object's method raises.
+#[inline]
+pub fn append<'py>(deque: &Bound<'py, PyAny>, item: &Bound<'py, PyAny>) -> PyResult<()> {
+    match Methods::of(deque) {
+        Some(methods) => call(methods.append, deque, Some(item)).map(drop),
+        None => deque.call_method1(intern!(deque.py(), "append"), (item,)).map(drop),
+    }
+}
+
+/// `deque.remove(item)`.
+///
+/// # Errors
+///
+/// ValueError if it is not there; what a comparison raises.
+#[inline]
+pub fn remove<'py>(deque: &Bound<'py, PyAny>, item: &Bound<'py, PyAny>) -> PyResult<()> {
+    match Methods::of(deque) {
+        Some(methods) => call(methods.remove, deque, Some(item)).map(drop),
+        None => deque.call_method1(intern!(deque.py(), "remove"), (item,)).map(drop),
+    }
+}
+
+/// `deque.popleft()`.
+///
+/// # Errors
+///
+/// IndexError if it is empty.
+#[inline]
+pub fn pop_left<'py>(deque: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match Methods::of(deque) {
+        Some(methods) => call(methods.pop_left, deque, None),
+        None => deque.call_method0(intern!(deque.py(), "popleft")),
+    }
+}
+
+/// Whether there is nothing in it.
+///
+/// # Errors
+///
+/// What another object says to being asked.
+#[inline]
+pub fn is_empty(deque: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if Methods::of(deque).is_some() { Ok(deque.len()? == 0) } else { Ok(!deque.is_truthy()?) }
+}

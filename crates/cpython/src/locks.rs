@@ -1,0 +1,168 @@
+//! The structs of our synchronization primitives and of queues.
+
+use std::cell::Cell;
+
+use pyo3::types::{DerefToPyAny, PyAny};
+use pyo3::{Bound, PyTypeInfo, Python, ffi};
+
+use crate::kind::{Kind, Shared};
+use crate::slot::Slot;
+
+/// A lock, an event, a condition or a semaphore.
+#[repr(C)]
+pub struct LockFields {
+    head: ffi::PyObject,
+    #[cfg(not(Py_3_13))]
+    dict: Slot,
+    #[cfg(not(Py_3_13))]
+    weakrefs: Slot,
+    /// `_loop`: where its waiters live; empty before the first.
+    pub event_loop: Slot,
+    /// `_waiters`: a deque of futures; empty for None.
+    pub waiters: Slot,
+    /// `_lock` of a condition.
+    pub lock: Slot,
+    /// `_value` of a semaphore; of a lock and an event, whether it is locked or set.
+    pub value: Cell<i64>,
+    /// `_bound_value` of a semaphore that has one.
+    pub bound: Cell<i64>,
+}
+
+impl LockFields {
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] =
+        [std::mem::offset_of!(Self, dict), std::mem::offset_of!(Self, weakrefs)];
+
+    /// Every slot.
+    #[inline]
+    fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in [&self.event_loop, &self.waiters, &self.lock] {
+            visit(slot);
+        }
+        #[cfg(not(Py_3_13))]
+        visit(&self.dict);
+    }
+}
+
+/// Marks a lock.
+pub enum Lock {}
+/// Marks an event.
+pub enum Event {}
+/// Marks a condition.
+pub enum Condition {}
+/// Marks an object laid out as a semaphore, a bounded one included.
+pub enum Semaphore {}
+/// Marks a semaphore that has a bound.
+pub enum BoundedSemaphore {}
+
+/// A queue.
+#[repr(C)]
+pub struct QueueFields {
+    head: ffi::PyObject,
+    #[cfg(not(Py_3_13))]
+    dict: Slot,
+    #[cfg(not(Py_3_13))]
+    weakrefs: Slot,
+    /// `_loop`: where its waiters live; empty before the first.
+    pub event_loop: Slot,
+    /// `_maxsize`.
+    pub maxsize: Slot,
+    /// `_queue`: the items; empty where a subclass keeps them elsewhere.
+    pub items: Slot,
+    /// `_getters`: a deque of the futures of who waits for an item.
+    pub getters: Slot,
+    /// `_putters`: a deque of the futures of who waits for room.
+    pub putters: Slot,
+    /// `_finished`: the event that `join()` waits for.
+    pub finished: Slot,
+    /// `_unfinished_tasks`.
+    pub unfinished: Cell<i64>,
+    /// How many items there is room for, where `_maxsize` is a plain number; none if without end.
+    pub room: Cell<i64>,
+    /// `_is_shutdown`.
+    pub is_shut_down: Cell<bool>,
+}
+
+impl QueueFields {
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] =
+        [std::mem::offset_of!(Self, dict), std::mem::offset_of!(Self, weakrefs)];
+
+    /// Every slot.
+    #[inline]
+    fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in [
+            &self.event_loop,
+            &self.maxsize,
+            &self.items,
+            &self.getters,
+            &self.putters,
+            &self.finished,
+        ] {
+            visit(slot);
+        }
+        #[cfg(not(Py_3_13))]
+        visit(&self.dict);
+    }
+}
+
+/// Marks a queue.
+pub enum Queue {}
+
+macro_rules! kinds {
+    ($fields:ident: $($kind:ident in $shared:ident),*) => {$(
+        static $shared: Shared = Shared::new();
+
+        // SAFETY: the type is only made by the builder, with the size of the fields, on `object` or
+        // on another type of these fields; every field is valid as zero bits.
+        unsafe impl Kind for $kind {
+            type Fields = $fields;
+
+            #[cfg(not(Py_3_13))]
+            const DICT_AND_WEAKREFS: [usize; 2] = $fields::DICT_AND_WEAKREFS;
+
+            fn shared() -> &'static Shared {
+                &$shared
+            }
+
+            #[inline]
+            fn each_slot(fields: &$fields, visit: &mut impl FnMut(&Slot)) {
+                fields.each_slot(visit);
+            }
+
+            #[inline]
+            fn needs_finalizer(_fields: &$fields) -> bool {
+                false
+            }
+        }
+
+        // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the type
+        // object is made before any object is.
+        unsafe impl PyTypeInfo for $kind {
+            fn type_object_raw(_py: Python<'_>) -> *mut ffi::PyTypeObject {
+                $shared.type_object()
+            }
+        }
+
+        impl DerefToPyAny for $kind {}
+    )*};
+}
+
+kinds!(LockFields:
+    Lock in LOCK,
+    Event in EVENT,
+    Condition in CONDITION,
+    Semaphore in SEMAPHORE,
+    BoundedSemaphore in BOUNDED_SEMAPHORE
+);
+kinds!(QueueFields: Queue in QUEUE);
+
+/// A bounded semaphore as the semaphore that it is.
+#[inline]
+pub fn as_semaphore<'a, 'py>(
+    bounded: &'a Bound<'py, BoundedSemaphore>,
+) -> &'a Bound<'py, Semaphore> {
+    let object: &Bound<'py, PyAny> = bounded.as_any();
+    // SAFETY: both have the same fields, and the type of one derives from the other's.
+    unsafe { object.cast_unchecked() }
+}

@@ -1,0 +1,9 @@
+"""Locks and their kin: native, but for Barrier, which is asyncio's on a Condition of ours."""
+
+from __future__ import annotations
+
+from asyncio.locks import Barrier
+
+from ._batonloop import BoundedSemaphore, Condition, Event, Lock, Semaphore
+
+__all__ = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier")
