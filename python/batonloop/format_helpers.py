@@ -6,6 +6,8 @@ import os
 import sys
 from asyncio import format_helpers
 
+from .names import complete
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import traceback
@@ -26,3 +28,6 @@ def extract_stack(f: FrameType | None = None, limit: int | None = None) -> trace
             del stack[: index + 1]
             break
     return stack
+
+
+complete(globals())

@@ -5,5 +5,8 @@ from __future__ import annotations
 from asyncio.locks import Barrier
 
 from ._batonloop import BoundedSemaphore, Condition, Event, Lock, Semaphore
+from .names import complete
 
 __all__ = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier")
+
+complete(globals())

@@ -1,19 +1,51 @@
-"""Task and its kin, which are native, and the factories that start tasks eagerly."""
+"""Task and its kin, which are native, and the factories that start tasks eagerly.
+
+What waits for several things, or for one of them, is asyncio's own.
+"""
 
 from __future__ import annotations
 
 import sys
-from asyncio import ensure_future
+from asyncio.tasks import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    _enter_task,
+    _leave_task,
+    _register_task,
+    _unregister_task,
+    as_completed,
+    ensure_future,
+    gather,
+    run_coroutine_threadsafe,
+    shield,
+    wait,
+    wait_for,
+)
 
 from ._batonloop import Task, all_tasks, create_task, current_task, sleep
+from .names import complete
 
 __all__: tuple[str, ...] = (
     "Task",
     "create_task",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "ALL_COMPLETED",
+    "wait",
+    "wait_for",
+    "as_completed",
     "sleep",
+    "gather",
+    "shield",
     "ensure_future",
+    "run_coroutine_threadsafe",
     "current_task",
     "all_tasks",
+    "_register_task",
+    "_unregister_task",
+    "_enter_task",
+    "_leave_task",
 )
 
 if sys.version_info >= (3, 12):
@@ -27,3 +59,5 @@ if sys.version_info >= (3, 12):
 
 For loop.set_task_factory(). The step runs inside create_task(); a coroutine that never waits is
 done when create_task() returns, and the loop never hears of it."""
+
+complete(globals())

@@ -359,8 +359,9 @@ pub(crate) fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 5]> {
 }
 
 const LOCK: &CStr = c"\
-    A lock for tasks, free at first.\n\nacquire() waits until it is free and takes it; release() \
-    frees it and lets the first of those who wait\ngo on. `async with lock:` does both.";
+    Lock()\n--\n\nA lock for tasks, free at first.\n\nacquire() waits until it is free and takes \
+    it; release() frees it and lets the first of those who\nwait go on. `async with lock:` does \
+    both.";
 const ACQUIRE: &CStr = c"\
     Wait until it can be acquired, acquire it, and return True.\n\nA coroutine.";
 const RELEASE: &CStr = c"\

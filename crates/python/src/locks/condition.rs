@@ -328,8 +328,8 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const CONDITION: &CStr = c"\
-    Condition(lock=None)\n\nTasks wait until another notifies them; a lock is held meanwhile by \
-    who looks and who notifies.";
+    Condition(lock=None)\n--\n\nTasks wait until another notifies them; a lock is held meanwhile \
+    by who looks and who notifies.";
 const WAIT_FOR_NOTICE_DOC: &CStr = c"\
     Release the lock, wait until notified, acquire the lock again, and return True.\n\nA \
     coroutine. It may return without a notice: look at the state again. Raises RuntimeError if \

@@ -103,7 +103,7 @@ pub(super) fn make_event(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const EVENT: &CStr = c"\
-    Something that happens once, or again after clear(), and that tasks wait for.";
+    Event()\n--\n\nSomething that happens once, or again after clear(), and that tasks wait for.";
 const SET: &CStr = c"Set the flag: everybody who waits goes on.";
 const CLEAR: &CStr = c"Reset the flag: who waits from now on waits for the next set().";
 const WAIT_DOC: &CStr = c"Wait until the flag is set, and return True.\n\nA coroutine.";

@@ -252,8 +252,8 @@ pub(super) fn make_bounded<'py>(semaphore: &Bound<'py, PyType>) -> PyResult<Boun
 }
 
 const SEMAPHORE: &CStr = c"\
-    Semaphore(value=1)\n\nA lock that so many tasks can hold at a time.\n\nRaises ValueError if \
-    value is negative.";
+    Semaphore(value=1)\n--\n\nA lock that so many tasks can hold at a time.\n\nRaises ValueError \
+    if value is negative.";
 const BOUNDED: &CStr = c"\
-    BoundedSemaphore(value=1)\n\nA semaphore that cannot be released more often than it was \
-    acquired: that is a ValueError.";
+    BoundedSemaphore(value=1)\n--\n\nA semaphore that cannot be released more often than it \
+    was acquired: that is a ValueError.";

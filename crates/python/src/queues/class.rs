@@ -286,8 +286,8 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const QUEUE: &CStr = c"\
-    Queue(maxsize=0)\n\nA queue for tasks, first in, first out; with no end if maxsize is zero or \
-    less.";
+    Queue(maxsize=0)\n--\n\nA queue for tasks, first in, first out; with no end if maxsize is zero \
+    or less.";
 const PUT_DOC: &CStr = c"\
     put(item)\n\nPut an item into the queue; wait for room if it is full.\n\nA coroutine. Raises \
     QueueShutDown if the queue has been shut down.";
