@@ -21,7 +21,7 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
-from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep
+from .tasks import Task, all_tasks, create_task, current_task, ensure_future, gather, sleep
 from .unix_events import EventLoop
 
 __version__: str = _batonloop.__version__
@@ -48,6 +48,7 @@ __all__: tuple[str, ...] = (
     "create_task",
     "current_task",
     "ensure_future",
+    "gather",
     "install",
     "isfuture",
     "new_event_loop",
