@@ -16,15 +16,21 @@ from asyncio.tasks import (
     _unregister_task,
     as_completed,
     ensure_future,
-    gather,
     run_coroutine_threadsafe,
     shield,
     wait,
     wait_for,
 )
 
-from ._batonloop import Task, all_tasks, create_task, current_task, sleep
+from ._batonloop import Task, all_tasks, create_task, current_task, gather, sleep
+from ._batonloop import _GatheringFuture as _GatheringFuture
 from .names import complete
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Callable
+    from typing import Any
 
 __all__: tuple[str, ...] = (
     "Task",
@@ -47,6 +53,17 @@ __all__: tuple[str, ...] = (
     "_enter_task",
     "_leave_task",
 )
+
+
+def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:
+    """What stands among the callbacks of a child of gather(), for those who look."""
+
+    def _done_callback(fut: Future[Any]) -> None:
+        tell(fut)
+
+    _done_callback.__qualname__ = "gather.<locals>._done_callback"
+    return _done_callback
+
 
 if sys.version_info >= (3, 12):
     # It serves any constructor, ours included, and passes on what the running Python passes on.
