@@ -6,7 +6,7 @@
 - `batonloop.install()` makes asyncio's own names stand for those of this package;
 - `batonloop.new_event_loop` goes wherever a loop factory is asked for.
 
-Locks and queues are native too. Exceptions, timeouts, streams and all other names are asyncio's:
+Locks, queues and timeouts are native too. Exceptions, streams and all other names are asyncio's:
 they work as they are.
 """
 
@@ -21,7 +21,8 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
-from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep
+from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep, wait_for
+from .timeouts import Timeout, timeout, timeout_at
 from .unix_events import EventLoop
 
 __version__: str = _batonloop.__version__
@@ -43,6 +44,7 @@ __all__: tuple[str, ...] = (
     "Runner",
     "Semaphore",
     "Task",
+    "Timeout",
     "TimerHandle",
     "all_tasks",
     "create_task",
@@ -53,7 +55,10 @@ __all__: tuple[str, ...] = (
     "new_event_loop",
     "run",
     "sleep",
+    "timeout",
+    "timeout_at",
     "uninstall",
+    "wait_for",
     "wrap_future",
 )
 

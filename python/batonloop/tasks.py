@@ -7,14 +7,27 @@ from asyncio import ensure_future
 
 from ._batonloop import Task, all_tasks, create_task, current_task, sleep
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
+
 __all__: tuple[str, ...] = (
     "Task",
     "create_task",
     "sleep",
+    "wait_for",
     "ensure_future",
     "current_task",
     "all_tasks",
 )
+
+if sys.version_info >= (3, 12):
+    from ._batonloop import wait_for
+else:
+    from asyncio import wait_for
 
 if sys.version_info >= (3, 12):
     # It serves any constructor, ours included, and passes on what the running Python passes on.
@@ -27,3 +40,8 @@ if sys.version_info >= (3, 12):
 
 For loop.set_task_factory(). The step runs inside create_task(); a coroutine that never waits is
 done when create_task() returns, and the loop never hears of it."""
+
+
+async def _awaiting(awaitable: Awaitable[_T]) -> _T:
+    """What awaits anything, for the native half."""
+    return await awaitable
