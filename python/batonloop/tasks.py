@@ -19,7 +19,6 @@ from asyncio.tasks import (
     run_coroutine_threadsafe,
     shield,
     wait,
-    wait_for,
 )
 
 from ._batonloop import Task, all_tasks, create_task, current_task, gather, sleep
@@ -29,8 +28,10 @@ from .names import complete
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Awaitable, Callable
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__: tuple[str, ...] = (
     "Task",
@@ -66,6 +67,11 @@ def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[An
 
 
 if sys.version_info >= (3, 12):
+    from ._batonloop import wait_for
+else:
+    from asyncio import wait_for
+
+if sys.version_info >= (3, 12):
     # It serves any constructor, ours included, and passes on what the running Python passes on.
     from asyncio import create_eager_task_factory
 
@@ -76,5 +82,11 @@ if sys.version_info >= (3, 12):
 
 For loop.set_task_factory(). The step runs inside create_task(); a coroutine that never waits is
 done when create_task() returns, and the loop never hears of it."""
+
+
+async def _awaiting(awaitable: Awaitable[_T]) -> _T:
+    """What awaits anything, for the native half."""
+    return await awaitable
+
 
 complete(globals())

@@ -41,6 +41,7 @@ pub mod builder;
 pub mod native;
 
 pub mod locks;
+pub mod timeouts;
 
 pub mod verify;
 

@@ -109,6 +109,7 @@ impl QueueFields {
 /// Marks a queue.
 pub enum Queue {}
 
+/// Kinds that share a struct with a dict and weak references, and need no finalizer.
 macro_rules! kinds {
     ($fields:ident: $($kind:ident in $shared:ident),*) => {$(
         static $shared: Shared = Shared::new();
@@ -147,6 +148,8 @@ macro_rules! kinds {
         impl DerefToPyAny for $kind {}
     )*};
 }
+
+pub(crate) use kinds;
 
 kinds!(LockFields:
     Lock in LOCK,

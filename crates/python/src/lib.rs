@@ -22,6 +22,9 @@ mod sleep;
 mod gather;
 mod locks;
 mod queues;
+mod timeouts;
+#[cfg(Py_3_12)]
+mod wait_for;
 mod selector_events;
 mod transports;
 mod sslproto;
@@ -97,6 +100,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for primitive in locks::make_types(py)? {
         module.add(primitive.name()?, primitive)?;
     }
+    module.add("Timeout", timeouts::make_type(py)?)?;
+    timeouts::add(module)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]

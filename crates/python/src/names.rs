@@ -98,6 +98,13 @@ pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
+pub(crate) static ASYNCIO_WAIT_FOR: Imported = Imported::new("asyncio.tasks", "wait_for");
+pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
+/// An `async def` that awaits what it is given.
+pub(crate) static AWAITING: Imported = Imported::new("batonloop.tasks", "_awaiting");
+/// asyncio's own, which is asked how the running Python treats what differs between versions.
+pub(crate) static ASYNCIO_TIMEOUT: Imported = Imported::new("asyncio.timeouts", "Timeout");
+pub(crate) static TIMEOUT_STATE: Imported = Imported::new("asyncio.timeouts", "_State");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks", "ensure_future");
 pub(crate) static ASYNCIO_GATHER: Imported = Imported::new("asyncio.tasks", "gather");
@@ -159,6 +166,10 @@ pub(crate) static INET_NTOP: Imported = Imported::new("socket", "inet_ntop");
 pub(crate) static AF_INET6: Imported = Imported::new("socket", "AF_INET6");
 /// Where datagrams wait: taken from the left at the price of one.
 pub(crate) static DEQUE: Imported = Imported::new("collections", "deque");
+
+pub(crate) static EXCEPTION_GROUP: Imported = Imported::new("builtins", "ExceptionGroup");
+pub(crate) static ROUND: Imported = Imported::new("builtins", "round");
+pub(crate) static STATIC_METHOD: Imported = Imported::new("builtins", "staticmethod");
 
 static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 

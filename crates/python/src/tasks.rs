@@ -388,6 +388,31 @@ fn uncancel<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
     number(task, left)
 }
 
+/// `cancel()` of a task, of whatever kind it is.
+pub(crate) fn cancel_any(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => cancel(task, None).map(drop),
+        None => task.call_method0(intern!(task.py(), "cancel")).map(drop),
+    }
+}
+
+/// `cancelling()` of a task, of whatever kind it is.
+#[inline]
+pub(crate) fn cancelling_any<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => cancelling(task),
+        None => task.call_method0(intern!(task.py(), "cancelling")),
+    }
+}
+
+/// `uncancel()` of a task, of whatever kind it is.
+pub(crate) fn uncancel_any<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => uncancel(task),
+        None => task.call_method0(intern!(task.py(), "uncancel")),
+    }
+}
+
 fn number<'py>(task: &PyTask<'py>, number: u32) -> PyResult<Bound<'py, PyAny>> {
     Ok(pyo3::IntoPyObject::into_pyobject(number, task.py())?.into_any())
 }

@@ -154,15 +154,33 @@ fn wait_for_notice<'py>(
             |exception| Err(PyErr::from_value(exception)),
         ),
         (_, Err(error)) if exceptions::is_cancelled(&error, py) => {
-            let error = if passes_notices_on(py)? {
-                error
-            } else {
-                PyErr::from_value(exceptions::new_cancelled(None, py)?)
-            };
+            let error = cancelled_again(coroutine, error)?;
             acquire_again(coroutine, condition, Some(error))
         }
         (_, Err(error)) => Err(error),
     }
+}
+
+/// What comes out of a wait that is cancelled while it acquires the lock: that, after what came out
+/// of the wait for a notice. From the first time on None stands in the place of the waiter.
+#[cold]
+fn cancelled_again(coroutine: &PyCoroutine<'_>, error: PyErr) -> PyResult<PyErr> {
+    let py = coroutine.py();
+    let fields = coroutine.fields();
+    let exception = if passes_notices_on(py)? {
+        coroutine::exception_of(error, py)
+    } else {
+        exceptions::new_cancelled(None, py)?
+    };
+    let mut first = fields.argument.take(py);
+    if fields.kept.holds_none(py) {
+        first = first.map(|kept| kept.getattr(intern!(py, "__context__"))).transpose()?;
+    }
+    fields.kept.set(none(py));
+    Ok(match first.filter(|first| !first.is_none()) {
+        Some(first) => coroutine::while_handling(&first, || coroutine::raised(&exception)),
+        None => PyErr::from_value(exception),
+    })
 }
 
 /// Acquires the lock again, which nothing may prevent; then comes what came out of the wait.
@@ -187,7 +205,7 @@ fn acquire_again<'py>(
     error.map_or_else(|| Ok(Then::Done(boolean(py, true))), Err)
 }
 
-/// Keeps what came out of the wait; what it displaces becomes its context, if it has none.
+/// Keeps what came out of the wait.
 fn keep_error(coroutine: &PyCoroutine<'_>, error: Option<PyErr>) {
     let Some(error) = error else {
         return;

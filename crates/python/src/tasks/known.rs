@@ -12,6 +12,7 @@
 //! strangers, and the functions that link who awaits whom have new bodies ([`links`]).
 
 use batonloop_cpython::Outcome;
+use batonloop_cpython::call;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields};
 use pyo3::exceptions::PyRuntimeError;
@@ -69,6 +70,19 @@ pub(crate) enum Entered<'a> {
     Task,
     /// In the interpreter's books.
     Interpreter,
+}
+
+/// The current task of a loop, as `asyncio.current_task()` gives it.
+#[inline]
+pub(crate) fn current_of<'py>(
+    event_loop: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    #[cfg(all(Py_3_12, not(Py_3_14)))]
+    if let Some(task) = current::current_of_ours(event_loop)? {
+        return Ok(Some(task));
+    }
+    let task = call::call1(names::CURRENT_TASK.get(event_loop.py())?, event_loop)?;
+    Ok(Some(task).filter(|task| !task.is_none()))
 }
 
 /// Makes a task the current one of its loop.
