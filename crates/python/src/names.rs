@@ -95,6 +95,8 @@ pub(crate) static THREAD_SAFE_HANDLE: Imported =
     Imported::new("batonloop.events", "_ThreadSafeHandle");
 #[cfg(Py_3_14)]
 pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
+/// What native coroutines show in their place.
+pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers", "_stand_in");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
