@@ -79,6 +79,7 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
 pub(crate) static ASYNCIO_CONDITION: Imported = Imported::new("asyncio.locks", "Condition");
+pub(crate) static ASYNCIO_SEMAPHORE: Imported = Imported::new("asyncio.locks", "Semaphore");
 pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "QueueEmpty");
 pub(crate) static QUEUE_FULL: Imported = Imported::new("asyncio.queues", "QueueFull");
 #[cfg(Py_3_13)]
@@ -181,6 +182,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &WARN,
         &ASYNCIO_SSL_PROTOCOL,
         &ASYNCIO_CONDITION,
+        &ASYNCIO_SEMAPHORE,
     ] {
         imported.get(py)?;
     }
