@@ -64,7 +64,8 @@ def _changes() -> Iterator[_Change]:
     homes: tuple[tuple[Any, Any, tuple[str, ...]], ...] = (
         (_asyncio_events, events, ("Handle", "TimerHandle", "new_event_loop")),
         (_asyncio_futures, futures, ("Future",)),
-        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore")),
+        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Barrier")),
+        (_asyncio_locks, locks, ("Semaphore", "BoundedSemaphore")),
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
@@ -95,10 +96,10 @@ def install(*, rebind: bool = False) -> None:
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
     create_task, current_task, all_tasks, sleep, run, Runner, new_event_loop; from 3.12 on
     create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks and the
-    queues, but for Barrier, which is asyncio's on a Condition of ours. Where the running
-    Python has event loop policies, ours is set, and it becomes the default one too: policies
-    that derive from the default after this call make our loops. Handle and TimerHandle become
-    ours in `asyncio` alone: asyncio's own loops go on with theirs from `asyncio.events`.
+    queues. Where the running Python has event loop policies, ours is set, and it becomes the
+    default one too: policies that derive from the default after this call make our loops.
+    Handle and TimerHandle become ours in `asyncio` alone: asyncio's own loops go on with theirs
+    from `asyncio.events`.
 
     SelectorEventLoop becomes a stand-in that makes our loops, and asyncio's where it is given a
     selector or derived from: servers call it for a loop. Three names need no change:
