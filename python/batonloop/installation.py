@@ -65,7 +65,8 @@ def _changes() -> Iterator[_Change]:
     homes: tuple[tuple[Any, Any, tuple[str, ...]], ...] = (
         (_asyncio_events, events, ("Handle", "TimerHandle", "new_event_loop")),
         (_asyncio_futures, futures, ("Future",)),
-        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore")),
+        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Barrier")),
+        (_asyncio_locks, locks, ("Semaphore", "BoundedSemaphore")),
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
@@ -99,8 +100,7 @@ def install(*, rebind: bool = False) -> None:
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
     create_task, current_task, all_tasks, sleep, gather, run, Runner, new_event_loop; from 3.12 on
     create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks and the
-    queues, but for Barrier, which is asyncio's on a Condition of ours; Timeout, timeout and
-    timeout_at, and from 3.12 on wait_for. Where the running
+    queues; Timeout, timeout and timeout_at, and from 3.12 on wait_for. Where the running
     Python has event loop policies, ours is set, and it becomes the default one too: policies
     that derive from the default after this call make our loops. Handle and TimerHandle become
     ours in `asyncio` alone: asyncio's own loops go on with theirs from `asyncio.events`.

@@ -40,6 +40,8 @@ pub mod builder;
 
 pub mod native;
 
+pub mod number;
+
 pub mod locks;
 pub mod timeouts;
 

@@ -79,6 +79,7 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
 pub(crate) static ASYNCIO_CONDITION: Imported = Imported::new("asyncio.locks", "Condition");
+pub(crate) static ASYNCIO_SEMAPHORE: Imported = Imported::new("asyncio.locks", "Semaphore");
 pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "QueueEmpty");
 pub(crate) static QUEUE_FULL: Imported = Imported::new("asyncio.queues", "QueueFull");
 #[cfg(Py_3_13)]
@@ -95,6 +96,8 @@ pub(crate) static THREAD_SAFE_HANDLE: Imported =
     Imported::new("batonloop.events", "_ThreadSafeHandle");
 #[cfg(Py_3_14)]
 pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
+/// What native coroutines show in their place.
+pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers", "_stand_in");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
@@ -212,6 +215,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &WARN,
         &ASYNCIO_SSL_PROTOCOL,
         &ASYNCIO_CONDITION,
+        &ASYNCIO_SEMAPHORE,
     ] {
         imported.get(py)?;
     }

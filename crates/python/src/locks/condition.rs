@@ -28,7 +28,8 @@ use super::{
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{get_loop, is_done, new_future, one_argument, owner, settle};
+use crate::futures;
+use crate::mixins::{get_loop, is_done, new_future, one_argument, owner, settle, state_methods};
 use crate::names::{self, boolean, none};
 
 type PyCondition<'py> = Bound<'py, Condition>;
@@ -96,14 +97,14 @@ fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
     if !kind::is_exact::<Condition>(condition) {
         return None;
     }
-    let lock = condition.fields().lock.get(condition.py())?;
+    let lock = condition.fields().lock().get(condition.py())?;
     kind::cast_exact::<Lock>(&lock).cloned()
 }
 
 /// Whether the lock of a condition is held; it must be for a wait and for a notice.
 fn ensure_acquired(condition: &PyCondition<'_>, action: &str) -> PyResult<()> {
     let locked = match plain_lock(condition) {
-        Some(lock) => lock.fields().value.get() != 0,
+        Some(lock) => lock.fields().value.is_true(lock.py())?,
         None => condition.call_method0(intern!(condition.py(), "locked"))?.is_truthy()?,
     };
     if locked {
@@ -196,12 +197,12 @@ fn acquire_again<'py>(
         return Ok(Then::Wait(acquire, ACQUIRING));
     };
     let fields = lock.fields();
-    if fields.value.get() != 0 || has_live_waiters(fields, py)? {
+    if fields.value.is_true(py)? || has_live_waiters(fields, py)? {
         keep_error(coroutine, error);
         let acquire = native::new(&ACQUIRE_LOCK, lock.into_any())?;
         return Ok(Then::Wait(acquire.into_any(), ACQUIRING));
     }
-    fields.value.set(1);
+    fields.value.set_plain(py, 1);
     error.map_or_else(|| Ok(Then::Done(boolean(py, true))), Err)
 }
 
@@ -292,7 +293,7 @@ fn of_the_lock() -> [Property<Condition>; 3] {
 
 /// The lock; None before `__init__()` ran.
 fn the_lock<'py>(condition: &PyCondition<'py>) -> Bound<'py, PyAny> {
-    condition.fields().lock.get(condition.py()).unwrap_or_else(|| none(condition.py()))
+    condition.fields().lock().get(condition.py()).unwrap_or_else(|| none(condition.py()))
 }
 
 /// Makes the type. The lock's methods are looked up when it is made, so that what is no lock is
@@ -315,11 +316,18 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             loop_method(),
         ])
         .methods(context_methods())
+        .methods(state_methods())
         .properties(common_properties())
         .properties(of_the_lock())
-        .properties([Property::read(c"_lock", c"The lock.", |this: &PyCondition<'_>| {
-            Ok(the_lock(this))
-        })])
+        .properties([Property::write(
+            c"_lock",
+            c"The lock.",
+            |this: &PyCondition<'_>| Ok(the_lock(this)),
+            |this: &PyCondition<'_>, value| {
+                this.fields().lock().set(value.ok_or_else(futures::cannot_delete)?.clone());
+                Ok(())
+            },
+        )])
         .slots([
             TypeSlot::init(|this: &PyCondition<'_>, args, kwargs| {
                 let py = this.py();
@@ -330,7 +338,8 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 for name in ["locked", "acquire", "release"] {
                     lock.getattr(name)?;
                 }
-                this.fields().lock.set(lock);
+                this.fields().lock().set(lock);
+                this.fields().waiters.clear(py);
                 Ok(())
             }),
             TypeSlot::repr(|this: &PyCondition<'_>| {
