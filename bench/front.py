@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import charts
 import loops
 import pythons
 import report
@@ -44,8 +45,9 @@ def command_line(
     parser.add_argument("--cpu", type=int, default=pythons.default_cpu(), help="pin to this CPU")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument(
-        "--markdown", type=Path, metavar="PAGE", help="write the tables between its markers"
-    )
+        "--markdown", type=Path, metavar="PAGE",
+        help="write the tables between its markers, and charts of them beside it",
+    )  # fmt: skip
     return parser
 
 
@@ -88,7 +90,7 @@ def publish(
 
     print("\n".join(page(report.plain)))
     if options.markdown:
-        report.replace_between_markers(options.markdown, program, page(report.markdown))
+        charts.publish(options.markdown, program, page(report.markdown))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         content = {"machine": machine, "runs": [samples(results) for results in runs]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,15 @@ def replace_between_markers(page: Path, program: str, lines: Iterable[str]) -> N
         raise ValueError(f"{page} has no lines {BEGIN.format(program)!r} and {END!r}")
     body = "\n".join(lines).strip("\n")
     page.write_text(f"{before}{begin}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+
+
+def between_markers(page: Path) -> dict[str, list[str]]:
+    """What stands between the markers of each program that the page has some for."""
+    begin = re.escape(BEGIN).replace(r"\{\}", r"(\S+)")
+    found = re.findall(
+        rf"^{begin}$(.*?)^{re.escape(END)}$", page.read_text(encoding="utf-8"), re.M | re.S
+    )
+    return {program: body.strip("\n").split("\n") for program, body in found}
 
 
 def mark(good: bool, goal: str) -> str:
