@@ -6,7 +6,7 @@
 - `batonloop.install()` makes asyncio's own names stand for those of this package;
 - `batonloop.new_event_loop` goes wherever a loop factory is asked for.
 
-Locks and queues are native too. Exceptions, timeouts, streams and all other names are asyncio's:
+Locks, queues and streams are native too. Exceptions, timeouts and all other names are asyncio's:
 they work as they are.
 """
 
@@ -21,6 +21,16 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
+from .streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
+from .subprocess import create_subprocess_exec, create_subprocess_shell
 from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep
 from .unix_events import EventLoop
 
@@ -42,17 +52,26 @@ __all__: tuple[str, ...] = (
     "QueueFull",
     "Runner",
     "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Task",
     "TimerHandle",
     "all_tasks",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
     "create_task",
     "current_task",
     "ensure_future",
     "install",
     "isfuture",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "uninstall",
     "wrap_future",
 )

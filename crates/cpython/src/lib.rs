@@ -23,6 +23,7 @@ pub mod cell;
 pub mod exit;
 
 pub mod bytes;
+pub mod bytearray;
 pub mod call;
 pub mod buffer;
 pub mod context;
@@ -41,6 +42,7 @@ pub mod builder;
 pub mod native;
 
 pub mod locks;
+pub mod streams;
 
 pub mod verify;
 

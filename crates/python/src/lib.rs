@@ -24,6 +24,7 @@ mod queues;
 mod selector_events;
 mod transports;
 mod sslproto;
+mod streams;
 mod base_events;
 mod functions;
 
@@ -94,6 +95,9 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for primitive in locks::make_types(py)? {
         module.add(primitive.name()?, primitive)?;
     }
+    module.add("StreamReader", streams::make_reader_type(py)?)?;
+    module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
+    module.add("StreamWriter", streams::make_writer_type(py)?)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
