@@ -28,6 +28,7 @@ mod wait_for;
 mod selector_events;
 mod transports;
 mod sslproto;
+mod streams;
 mod base_events;
 mod functions;
 
@@ -102,6 +103,9 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("Timeout", timeouts::make_type(py)?)?;
     timeouts::add(module)?;
+    module.add("StreamReader", streams::make_reader_type(py)?)?;
+    module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
+    module.add("StreamWriter", streams::make_writer_type(py)?)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]

@@ -84,6 +84,10 @@ pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "Queue
 pub(crate) static QUEUE_FULL: Imported = Imported::new("asyncio.queues", "QueueFull");
 #[cfg(Py_3_13)]
 pub(crate) static QUEUE_SHUT_DOWN: Imported = Imported::new("asyncio.queues", "QueueShutDown");
+pub(crate) static INCOMPLETE_READ_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "IncompleteReadError");
+pub(crate) static LIMIT_OVERRUN_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "LimitOverrunError");
 pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
 pub(crate) static SELECTOR_EVENT_LOOP: Imported =
     Imported::new("asyncio.selector_events", "BaseSelectorEventLoop");
@@ -133,6 +137,12 @@ pub(crate) static READ_TRANSPORT: Imported = Imported::new("asyncio.transports",
 pub(crate) static WRITE_TRANSPORT: Imported = Imported::new("asyncio.transports", "WriteTransport");
 pub(crate) static BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "BufferedProtocol");
+pub(crate) static ASYNCIO_STREAM_READER: Imported =
+    Imported::new("asyncio.streams", "StreamReader");
+pub(crate) static ASYNCIO_STREAM_WRITER: Imported =
+    Imported::new("asyncio.streams", "StreamWriter");
+pub(crate) static STREAM_READER_PROTOCOL: Imported =
+    Imported::new("batonloop.streams", "StreamReaderProtocol");
 pub(crate) static FEED_BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "_feed_data_to_buffered_proto");
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
