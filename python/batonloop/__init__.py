@@ -21,7 +21,18 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
-from .tasks import Task, all_tasks, create_task, current_task, ensure_future, gather, sleep
+from .tasks import (
+    Task,
+    all_tasks,
+    as_completed,
+    create_task,
+    current_task,
+    ensure_future,
+    gather,
+    run_coroutine_threadsafe,
+    sleep,
+    wait,
+)
 from .unix_events import EventLoop
 
 __version__: str = _batonloop.__version__
@@ -45,6 +56,7 @@ __all__: tuple[str, ...] = (
     "Task",
     "TimerHandle",
     "all_tasks",
+    "as_completed",
     "create_task",
     "current_task",
     "ensure_future",
@@ -53,8 +65,10 @@ __all__: tuple[str, ...] = (
     "isfuture",
     "new_event_loop",
     "run",
+    "run_coroutine_threadsafe",
     "sleep",
     "uninstall",
+    "wait",
     "wrap_future",
 )
 

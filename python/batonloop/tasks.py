@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import sys
-from asyncio import ensure_future
+from asyncio import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    ensure_future,
+    get_running_loop,
+    iscoroutine,
+    isfuture,
+    run_coroutine_threadsafe,
+)
 
 from ._batonloop import (
     Task,
+    _holds_coroutine,
+    _Waiting,
     all_tasks,
     create_task,
     current_task,
@@ -19,19 +30,87 @@ from ._batonloop import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 __all__: tuple[str, ...] = (
     "Task",
     "create_task",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "ALL_COMPLETED",
+    "wait",
+    "as_completed",
     "gather",
     "sleep",
     "ensure_future",
+    "run_coroutine_threadsafe",
     "current_task",
     "all_tasks",
 )
+
+
+async def wait(
+    fs: Iterable[Future[Any]],
+    *,
+    timeout: float | None = None,
+    return_when: str = ALL_COMPLETED,
+) -> tuple[set[Future[Any]], set[Future[Any]]]:
+    """Wait for futures and tasks, and return the set of those that are done and the rest.
+
+    Until all are done or, as `return_when` says, the first one or the first that fails. A timeout
+    raises nothing. What is not done runs on.
+    """
+    if isfuture(fs) or iscoroutine(fs):
+        raise TypeError(f"expect a list of futures, not {type(fs).__name__}")
+    if not fs:
+        raise ValueError("Set of Tasks/Futures is empty.")
+    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"Invalid return_when value: {return_when}")
+    fs = set(fs)
+    if _holds_coroutine(fs):
+        raise TypeError("Passing coroutines is forbidden, use tasks explicitly.")
+    loop = get_running_loop()
+    return await _wait(fs, timeout, return_when, loop)
+
+
+async def _wait(
+    fs: set[Future[Any]], timeout: float | None, return_when: str, loop: AbstractEventLoop
+) -> tuple[set[Future[Any]], set[Future[Any]]]:
+    assert fs, "Set of Futures is empty."
+    waiting = _Waiting(fs, timeout, return_when, loop)
+    try:
+        await waiting.waiter
+    finally:
+        waiting.end()
+    return waiting.sorted()
+
+
+def _wait_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:
+    """What stands among the callbacks of a future that wait() waits for, for those who look."""
+
+    def _on_completion(f: Future[Any]) -> None:
+        tell(f)
+
+    _on_completion.__qualname__ = "_wait.<locals>._on_completion"
+    return _on_completion
+
+
+if sys.version_info >= (3, 14):
+    from asyncio import Queue as _AsyncioQueue
+    from asyncio import as_completed as _asyncio_as_completed
+
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
+        iterator = _asyncio_as_completed(fs, timeout=timeout)
+        # A queue of asyncio's own, as long as nothing is in it: the call graph of who waits shows
+        # the frame of its get(), and ours has none.
+        vars(iterator)["_done"] = _AsyncioQueue()
+        return iterator
+
+    as_completed.__doc__ = _asyncio_as_completed.__doc__
+else:
+    from asyncio import as_completed
 
 
 def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:
