@@ -718,3 +718,4 @@ pub mod clients;
 pub mod gatherings;
 pub mod known;
 pub mod owners;
+pub mod waitings;

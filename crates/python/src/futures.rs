@@ -726,7 +726,9 @@ pub(crate) use iterator::FutureIter;
 
 mod iterator;
 
-pub(crate) use residents::{GATHERING, Resident, add_resident, take_resident};
+pub(crate) use residents::{
+    GATHERING, Resident, WAITING, add_resident, take_resident, tell, tell_no_more,
+};
 use residents::{resident, schedule_resident};
 
 mod residents;

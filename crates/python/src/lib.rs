@@ -20,6 +20,7 @@ mod coroutines;
 mod mixins;
 mod sleep;
 mod gather;
+mod wait;
 mod locks;
 mod queues;
 mod timeouts;
@@ -94,6 +95,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Future", future)?;
     module.add("Task", task)?;
     module.add("_GatheringFuture", gathering)?;
+    module.add("_Waiting", wait::make_type(py)?)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add("_coroutine", coroutines::make_type(py)?)?;
@@ -128,6 +130,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ssl_way, module)?)?;
     module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
     gather::add(module)?;
+    wait::add(module)?;
     functions::add(module)
 }
 

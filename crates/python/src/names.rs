@@ -117,6 +117,8 @@ pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks
 pub(crate) static ASYNCIO_GATHER: Imported = Imported::new("asyncio.tasks", "gather");
 pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
     Imported::new("asyncio.tasks", "_GatheringFuture");
+pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_release_waiter");
+pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
 pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
 #[cfg(Py_3_14)]
 pub(crate) static CURRENT_TASK: Imported = Imported::new("_asyncio", "current_task");

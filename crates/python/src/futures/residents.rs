@@ -6,8 +6,9 @@
 
 use batonloop_cpython::Outcome;
 use batonloop_cpython::cell::GilCell;
+use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering};
-use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyList, PyListMethods};
 use pyo3::{Bound, PyResult};
 
 use super::{PyFuture, append_callback, schedule, stage};
@@ -27,16 +28,22 @@ pub(crate) struct Resident {
 /// See [`Resident`]: what `gather()` gives.
 pub(crate) static GATHERING: GilCell<Option<&'static Resident>> = GilCell::new(None);
 
+/// See [`Resident`]: what `wait()` keeps.
+pub(crate) static WAITING: GilCell<Option<&'static Resident>> = GilCell::new(None);
+
 /// How a callback is told that is neither a callable nor a task.
 #[inline(always)]
 pub(super) fn resident(
     callback: &Bound<'_, PyAny>,
     context: Option<&Bound<'_, PyAny>>,
 ) -> Option<&'static Resident> {
-    if !kind::is_exact::<Gathering>(callback) || context.is_some_and(|context| !context.is_none()) {
+    if context.is_some_and(|context| !context.is_none()) {
         return None;
     }
-    GATHERING.get(callback.py())
+    if kind::is_exact::<Gathering>(callback) {
+        return GATHERING.get(callback.py());
+    }
+    if kind::is_exact::<Waiting>(callback) { WAITING.get(callback.py()) } else { None }
 }
 
 /// Queues a future for the one whom its verb will find in it, if that one's place is free.
@@ -84,4 +91,43 @@ pub(crate) fn add_resident<'py>(
         return Ok(());
     }
     append_callback(future, resident.clone(), none(future.py()))
+}
+
+/// Lets what has no callable be told of a future, which may be done already.
+pub(crate) fn tell<'py>(future: &PyFuture<'py>, resident: &Bound<'py, PyAny>) -> PyResult<()> {
+    if stage(future.fields()).is_done() {
+        return schedule(future, resident.clone(), None).map_err(|error| *error);
+    }
+    add_resident(future, resident)
+}
+
+/// Takes what has no callable out of the callbacks of a future that is not done.
+pub(crate) fn tell_no_more<'py>(
+    future: &PyFuture<'py>,
+    resident: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = future.py();
+    let fields = future.fields();
+    if stage(fields).is_done() {
+        return Ok(());
+    }
+    if fields.callback0.holds(resident) {
+        let first = fields.callback0.take(py);
+        fields.context0.clear(py);
+        drop(first);
+    }
+    let Some(list) = fields.callbacks.get(py) else {
+        return Ok(());
+    };
+    let list = list.cast::<PyList>()?;
+    for index in (0..list.len()).rev() {
+        let pair = list.get_item(index)?;
+        if pair.get_item(0)?.is(resident) {
+            list.del_item(index)?;
+        }
+    }
+    if list.is_empty() {
+        fields.callbacks.clear(py);
+    }
+    Ok(())
 }
