@@ -7,9 +7,11 @@ import collections
 import copy
 import enum
 import fractions
+import inspect
 import math
 import pickle
 import sys
+import unittest.mock
 from typing import Any
 
 import pytest
@@ -464,3 +466,70 @@ def test_a_queue_without_its_deques_fails_as_asyncio_does(world: World) -> None:
         assert event.is_set()
 
     world.run(main())
+
+
+def test_what_a_native_method_is_not(world: World) -> None:
+    """Its coroutines are coroutines, but the method is no coroutine function: see DESIGN.md."""
+    queue = make(world, "Queue")
+    is_one = inspect.iscoroutinefunction(queue.get)
+    assert is_one is (not world.is_ours)
+    mocked = unittest.mock.Mock(spec=queue)
+    assert isinstance(mocked.get, unittest.mock.AsyncMock) is is_one
+    coroutine = queue.get()
+    assert asyncio.iscoroutine(coroutine)
+    coroutine.close()
+
+
+# --- Words for wrong arguments --------------------------------------------------
+
+
+def test_wrong_arguments_are_refused_in_the_words_of_python(world: World) -> None:
+    queue, condition, lock = (make(world, kind) for kind in ("Queue", "Condition", "Lock"))
+    for name in ("put", "put_nowait"):
+        method = getattr(queue, name)
+        missing = f"Queue.{name}() missing 1 required positional argument: 'item'"
+        refused(method, missing)
+        refused(method, f"Queue.{name}() takes 2 positional arguments but 3 were given", 1, 2)
+        refused(method, f"Queue.{name}() got an unexpected keyword argument 'x'", 1, x=2)
+        refused(method, f"Queue.{name}() got multiple values for argument 'item'", 1, item=2)
+    refused(
+        condition.wait_for,
+        "Condition.wait_for() missing 1 required positional argument: 'predicate'",
+    )
+    refused(
+        condition.notify,
+        "Condition.notify() takes from 1 to 2 positional arguments but 3 were given",
+        1,
+        2,
+    )
+    refused(condition.notify, "Condition.notify() got multiple values for argument 'n'", 1, n=2)
+    if sys.version_info >= (3, 13):
+        refused(queue.shutdown, "Queue.shutdown() got an unexpected keyword argument 'x'", x=1)
+    refused(
+        lock.__aexit__,
+        "_ContextManagerMixin.__aexit__() missing 2 required positional arguments: 'exc' and 'tb'",
+        None,
+    )
+    refused(
+        lock.__aexit__,
+        "_ContextManagerMixin.__aexit__() takes 4 positional arguments but 5 were given",
+        *[None] * 4,
+    )
+    for kind, name in (("Lock", None), ("Semaphore", "value"), ("Queue", "maxsize")):
+        made = getattr(world.module, kind)
+        most = "from 1 to 2 positional arguments" if name else "1 positional argument"
+        given = 3 if name else 2
+        refused(made, f"{kind}.__init__() takes {most} but {given} were given", *range(given - 1))
+        refused(made, f"{kind}.__init__() got an unexpected keyword argument 'x'", 1, 2, 3, x=1)
+    with pytest.raises(AttributeError) as caught:
+        queue.maxsize = 1
+    assert str(caught.value) == "property 'maxsize' of 'Queue' object has no setter"
+    bare = world.module.Queue.__new__(world.module.Queue)
+    with pytest.raises(AttributeError, match=r"^'Queue' object has no attribute '_\w+'$"):
+        bare.put_nowait(1)
+
+
+def refused(call: Any, text: str, *args: Any, **kwargs: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        call(*args, **kwargs)
+    assert str(caught.value) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import inspect
 import io
 import sys
@@ -210,3 +211,22 @@ def test_a_call_graph_shows_it(world: World, waiting: Any) -> None:
             await end(task)
 
     world.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio looks into processes since 3.14")
+def test_who_reads_the_memory_finds_no_frame(ours: World) -> None:
+    """`python -m asyncio ps` takes whatever a task runs for a coroutine of the interpreter's."""
+
+    def state(coroutine: Any) -> int:
+        return ctypes.c_int8.from_address(id(coroutine) + 67).value
+
+    async def nothing() -> None:
+        pass
+
+    created, closed = nothing(), nothing()
+    closed.close()
+    native = ours.module.Lock().acquire()
+    assert state(native) == state(closed) != state(created)
+    created.close()
+    native.close()
+    assert state(native) == state(created) == state(closed)

@@ -42,7 +42,23 @@ pub struct CoroutineFields {
     /// What it waits for: a future of ours, or what drives any other awaitable.
     pub awaited: Slot,
     stage: Cell<u8>,
+    #[cfg(Py_3_14)]
+    unread: [u8; 10],
+    /// Where one of the interpreter's says how far it has come. `python -m asyncio ps` reads it in
+    /// the memory of another process, takes whatever a task runs for one of those, and is told
+    /// that there is no frame.
+    #[cfg(Py_3_14)]
+    frame_state: Cell<u8>,
 }
+
+#[cfg(Py_3_14)]
+const _: () = assert!(std::mem::offset_of!(CoroutineFields, frame_state) == 67);
+
+/// `FRAME_CLEARED` of the interpreter.
+#[cfg(all(Py_3_14, not(Py_3_15)))]
+const FRAME_CLEARED: u8 = 4;
+#[cfg(Py_3_15)]
+const FRAME_CLEARED: u8 = 5;
 
 impl CoroutineFields {
     /// What it does; nothing for one that Python code has made.
@@ -114,6 +130,8 @@ pub fn new<'py>(body: &'static Body, owner: Bound<'py, PyAny>) -> PyResult<Bound
     let coroutine = kind::allocate::<Coroutine>(owner.py())?;
     let fields = coroutine.fields();
     fields.body.set(Some(body));
+    #[cfg(Py_3_14)]
+    fields.frame_state.set(FRAME_CLEARED);
     fields.owner.fill(owner);
     Ok(coroutine)
 }

@@ -27,6 +27,7 @@ use crate::mixins::{
     set_whatever, settle, state_methods,
 };
 use crate::names::{self, boolean, none};
+use crate::parameters::Words;
 
 mod event;
 mod condition;
@@ -132,6 +133,13 @@ static EXIT: Body = Body {
             Ok(Then::Done(none(py)))
         })
     },
+};
+
+const WORDS_OF_EXIT: Words<3> = Words {
+    class: "_ContextManagerMixin",
+    method: "__aexit__",
+    names: ["exc_type", "exc", "tb"],
+    required: 3,
 };
 
 /// What `__aenter__()` of a subclass returns: it awaits whatever `acquire()` is there.
@@ -242,7 +250,7 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
         }),
         Method::args(c"__aexit__", c"Release.", |this: &Bound<'_, K>, args| {
             if args.positional().len() != 3 || args.has_keywords() {
-                args.parse("__aexit__", ["exc_type", "exc", "tb"], 3)?;
+                WORDS_OF_EXIT.of_call(args)?;
             }
             Ok(native::new(&EXIT, this.as_any().clone())?.into_any())
         }),

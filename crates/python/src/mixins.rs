@@ -2,18 +2,17 @@
 
 use batonloop_core::Stage;
 use batonloop_cpython::kind::{self, Fields, Kind};
-use batonloop_cpython::method::Method;
+use batonloop_cpython::method::{self, Args, Method};
 use batonloop_cpython::slot::Slot;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::types::{
-    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple, PyTupleMethods,
-};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, intern};
 
 use crate::coroutines::PyCoroutine;
 use crate::futures;
 use crate::host::EventLoop;
 use crate::names::none;
+use crate::parameters::Words;
 use crate::running;
 
 /// The running loop, to which `this` belongs from now on.
@@ -172,51 +171,57 @@ fn set_state<'py, K: Stateful>(
     Ok(none(py))
 }
 
-/// Refuses arguments where there are none to give.
+/// Refuses arguments of an `__init__()` that has none.
 pub(crate) fn ensure_nothing(
-    class: &str,
+    class: &'static str,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<()> {
-    if let Some((name, _)) = kwargs.and_then(|kwargs| kwargs.iter().next()) {
-        return Err(PyTypeError::new_err(format!(
-            "{class}.__init__() got an unexpected keyword argument '{name}'"
-        )));
-    }
-    if args.is_empty() {
-        return Ok(());
-    }
-    Err(PyTypeError::new_err(format!(
-        "{class}.__init__() takes 1 positional argument but {} were given",
-        args.len() + 1
-    )))
+    Words { class, method: "__init__", names: [], required: 0 }.of_init(args, kwargs).map(drop)
 }
 
-/// The one argument that may be given.
+/// The one argument that may be given to an `__init__()`.
 pub(crate) fn one_argument<'py>(
-    class: &str,
-    name: &str,
+    class: &'static str,
+    name: &'static str,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let mut found = args.iter().next();
-    if args.len() > 1 {
-        return Err(PyTypeError::new_err(format!(
-            "{class}.__init__() takes from 1 to 2 positional arguments but {} were given",
-            args.len() + 1
-        )));
-    }
-    for (key, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
-        if !key.eq(name)? {
-            return Err(PyTypeError::new_err(format!(
-                "{class}.__init__() got an unexpected keyword argument '{key}'"
-            )));
+    let words = Words { class, method: "__init__", names: [name], required: 0 };
+    let [argument] = words.of_init(args, kwargs)?;
+    Ok(argument)
+}
+
+/// Calls `act` with the one argument of a method.
+#[inline]
+pub(crate) fn with_argument<'py, R>(
+    args: Args<'_, 'py>,
+    [class, method, name]: [&'static str; 3],
+    act: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<R>,
+) -> PyResult<R> {
+    let argument;
+    let given = if let ([given], false) = (args.positional(), args.has_keywords()) {
+        given
+    } else {
+        let [found] = Words { class, method, names: [name], required: 1 }.of_call(args)?;
+        argument = found.ok_or_else(|| method::missing(method, name, 1))?;
+        &argument
+    };
+    act(given)
+}
+
+/// The one argument that may be given to a method.
+#[inline]
+pub(crate) fn optional<'py>(
+    args: Args<'_, 'py>,
+    [class, method, name]: [&'static str; 3],
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match (args.positional(), args.has_keywords()) {
+        ([], false) => Ok(None),
+        ([given], false) => Ok(Some(given.clone())),
+        _ => {
+            let [found] = Words { class, method, names: [name], required: 0 }.of_call(args)?;
+            Ok(found)
         }
-        if found.replace(value).is_some() {
-            return Err(PyTypeError::new_err(format!(
-                "{class}.__init__() got multiple values for argument '{name}'"
-            )));
-        }
     }
-    Ok(found)
 }

@@ -121,8 +121,6 @@ pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_re
 pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
 pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
 #[cfg(Py_3_14)]
-pub(crate) static CURRENT_TASK: Imported = Imported::new("_asyncio", "current_task");
-#[cfg(Py_3_14)]
 pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =
     Imported::new("batonloop._batonloop", "_discard_awaited_by");
 #[cfg(Py_3_14)]

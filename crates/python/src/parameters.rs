@@ -1,8 +1,10 @@
-//! The arguments of an `__init__` that asyncio has in Python, and the words for wrong ones.
+//! The arguments of what asyncio has in Python, and the words for wrong ones.
 //!
 //! Whatever is called often takes its arguments as the interpreter hands them over
-//! (`batonloop_cpython::method::Args`), and says what a C function says.
+//! (`batonloop_cpython::method::Args`), and says what a C function says, or comes here once they
+//! are wrong.
 
+use batonloop_cpython::method::Args;
 use pyo3::exceptions::PyTypeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple, PyTupleMethods};
 use pyo3::{Bound, PyErr, PyResult};
@@ -24,11 +26,59 @@ impl<const N: usize> Parameters<N> {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
-        let mut found = [const { None }; N];
-        for (place, argument) in found.iter_mut().zip(args.iter_borrowed()) {
-            *place = Some(argument.to_owned());
+        let Self { class, names, required } = self;
+        let words = Words { class, method: "__init__", names: *names, required: *required };
+        let mut found = words.of_init(args, kwargs)?;
+        for place in &mut found[self.required..] {
+            *place = place.take().filter(|argument| !argument.is_none());
         }
-        for (name, value) in kwargs.into_iter().flat_map(|kwargs| kwargs.iter()) {
+        Ok(found)
+    }
+}
+
+/// The parameters of a method, and the words of a Python function for wrong arguments.
+pub(crate) struct Words<const N: usize> {
+    pub(crate) class: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) names: [&'static str; N],
+    /// So many of them must be given.
+    pub(crate) required: usize,
+}
+
+impl<const N: usize> Words<N> {
+    /// The arguments of an `__init__`, in the order of the names.
+    ///
+    /// TypeError, for what Python looks at first: unknown ones, doubled, too many, missing.
+    pub(crate) fn of_init<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
+        let keywords = kwargs.into_iter().flat_map(|kwargs| kwargs.iter());
+        self.arrange(args.iter(), args.len(), keywords)
+    }
+
+    /// The arguments of any other method; TypeError as above.
+    #[cold]
+    pub(crate) fn of_call<'py>(
+        &self,
+        args: Args<'_, 'py>,
+    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
+        let keywords = args.keywords().map(|(name, value)| (name, value.clone()));
+        self.arrange(args.positional().iter().cloned(), args.positional().len(), keywords)
+    }
+
+    fn arrange<'py>(
+        &self,
+        positional: impl Iterator<Item = Bound<'py, PyAny>>,
+        count: usize,
+        keywords: impl Iterator<Item = (Bound<'py, PyAny>, Bound<'py, PyAny>)>,
+    ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
+        let mut found = [const { None }; N];
+        for (place, argument) in found.iter_mut().zip(positional) {
+            *place = Some(argument);
+        }
+        for (name, value) in keywords {
             let Some(place) = self.names.iter().position(|known| name.eq(known).unwrap_or(false))
             else {
                 return Err(self.wrong(format!("got an unexpected keyword argument '{name}'")));
@@ -37,24 +87,26 @@ impl<const N: usize> Parameters<N> {
                 return Err(self.wrong(format!("got multiple values for argument '{name}'")));
             }
         }
-        if args.len() > N {
-            // The object itself counts for Python.
-            let least = if self.required < N {
-                format!("from {} to ", self.required + 1)
-            } else {
-                String::new()
-            };
-            return Err(self.wrong(format!(
-                "takes {least}{} positional arguments but {} were given",
-                N + 1,
-                args.len() + 1
-            )));
+        if count > N {
+            return Err(self.too_many(count));
         }
         self.check_required(&found)?;
-        for place in &mut found[self.required..] {
-            *place = place.take().filter(|argument| !argument.is_none());
-        }
         Ok(found)
+    }
+
+    /// The object itself counts for Python.
+    #[cold]
+    fn too_many(&self, count: usize) -> PyErr {
+        let least = if self.required < N {
+            format!("from {} to ", self.required + 1)
+        } else {
+            String::new()
+        };
+        let plural = if N == 0 { "" } else { "s" };
+        let (most, given) = (N + 1, count + 1);
+        self.wrong(format!(
+            "takes {least}{most} positional argument{plural} but {given} were given"
+        ))
     }
 
     fn check_required(&self, found: &[Option<Bound<'_, PyAny>>; N]) -> PyResult<()> {
@@ -77,7 +129,7 @@ impl<const N: usize> Parameters<N> {
 
     #[cold]
     fn wrong(&self, what: String) -> PyErr {
-        PyTypeError::new_err(format!("{}.__init__() {what}", self.class))
+        PyTypeError::new_err(format!("{}.{}() {what}", self.class, self.method))
     }
 }
 

@@ -21,6 +21,8 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
+#[cfg(Py_3_13)]
+use crate::mixins::optional;
 use crate::mixins::{get_loop, is_cancelled, is_done, new_future, owner, settle};
 use crate::names::{self, Imported, none};
 
@@ -356,7 +358,7 @@ fn shut_down(py: Python<'_>) -> PyErr {
 fn shutdown<'py>(queue: &PyQueue<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     let fields = queue.fields();
-    let [immediate] = args.parse("shutdown", ["immediate"], 1)?;
+    let immediate = optional(args, ["Queue", "shutdown", "immediate"])?;
     fields.is_shut_down.set(true);
     if immediate.map_or(Ok(false), |immediate| immediate.is_truthy())? {
         while !is_empty(queue)? {

@@ -29,7 +29,10 @@ use super::{
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{get_loop, is_done, new_future, one_argument, owner, settle, state_methods};
+use crate::mixins::{
+    get_loop, is_done, new_future, one_argument, optional, owner, settle, state_methods,
+    with_argument,
+};
 use crate::names::{self, boolean, none};
 
 type PyCondition<'py> = Bound<'py, Condition>;
@@ -249,10 +252,10 @@ fn notify_most<'py>(
 
 /// `notify()`: one, or as many as are asked for.
 fn notify<'py>(condition: &PyCondition<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let [most] = args.parse("notify", ["n"], 1)?;
+    let most = optional(args, ["Condition", "notify", "n"])?;
     ensure_acquired(condition, "notify")?;
     match most {
-        Some(most) => notify_most(condition, most),
+        Some(most) => notify_most(condition, &most),
         None => {
             notify_some(condition, |number| Ok(number < 1))?;
             Ok(none(condition.py()))
@@ -305,10 +308,11 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 Ok(native::new(&WAIT_FOR_NOTICE, this.as_any().clone())?.into_any())
             }),
             Method::args(c"wait_for", WAIT_FOR_DOC, |this: &PyCondition<'_>, args| {
-                let predicate = args.only("wait_for", "predicate")?;
-                let made = native::new(&WAIT_FOR_PREDICATE, this.as_any().clone())?;
-                made.fields().argument.fill(predicate.clone());
-                Ok(made.into_any())
+                with_argument(args, ["Condition", "wait_for", "predicate"], |predicate| {
+                    let made = native::new(&WAIT_FOR_PREDICATE, this.as_any().clone())?;
+                    made.fields().argument.fill(predicate.clone());
+                    Ok(made.into_any())
+                })
             }),
             Method::args(c"notify", NOTIFY, notify),
             Method::no_args(c"notify_all", NOTIFY_ALL, notify_all),

@@ -190,7 +190,7 @@ fn semaphore_init(
     this: &PySemaphore<'_>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
-    class: &str,
+    class: &'static str,
 ) -> PyResult<()> {
     let value = one_argument(class, "value", args, kwargs)?;
     let (fields, py) = (this.fields(), this.py());

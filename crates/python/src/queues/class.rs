@@ -11,7 +11,7 @@ use batonloop_cpython::deque;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::locks::{Event, Queue};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
-use batonloop_cpython::native;
+use batonloop_cpython::{native, verify};
 use pyo3::exceptions::PyAttributeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyList, PyString, PyTuple, PyType, PyTypeMethods};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
@@ -23,7 +23,9 @@ use super::{
     take, task_done, wake_up_next_of,
 };
 use crate::futures;
-use crate::mixins::{Stateful, get_loop, one_argument, set_slot, set_whatever, state_methods};
+use crate::mixins::{
+    Stateful, get_loop, one_argument, set_slot, set_whatever, state_methods, with_argument,
+};
 use crate::names::{self, boolean, none};
 
 /// `__init__()`. A subclass is asked by `_init()` to begin with no items; the event that `join()`
@@ -127,11 +129,18 @@ fn properties() -> Vec<Property<Queue>> {
     vec![
         deque_property!(c"_getters", c"The futures of who waits for an item.", getters),
         deque_property!(c"_putters", c"The futures of who waits for room.", putters),
-        Property::read(
+        // It is read only, and refuses in the words of a property in Python.
+        Property::write(
             c"maxsize",
             c"Number of items allowed in the queue.",
             |this: &PyQueue<'_>| {
                 Ok(this.fields().maxsize.get(this.py()).unwrap_or_else(|| none(this.py())))
+            },
+            |this: &PyQueue<'_>, value| {
+                let what = if value.is_some() { "setter" } else { "deleter" };
+                let class = verify::class_name(this);
+                let text = format!("property 'maxsize' of '{class}' object has no {what}");
+                Err(PyAttributeError::new_err(text))
             },
         ),
         Property::write(
@@ -150,7 +159,7 @@ fn properties() -> Vec<Property<Queue>> {
             c"The items.",
             |this: &PyQueue<'_>| {
                 this.fields().items.get(this.py()).ok_or_else(|| {
-                    let class = this.get_type();
+                    let class = verify::class_name(this);
                     let text = format!("'{class}' object has no attribute '_queue'");
                     PyAttributeError::new_err(text)
                 })
@@ -218,17 +227,20 @@ fn methods() -> Vec<Method<Queue>> {
     vec![
         // What is awaited does nothing before that: it keeps the queue, and the item.
         Method::args(c"put", PUT_DOC, |this: &PyQueue<'_>, args| {
-            let item = args.only("put", "item")?;
-            let made = native::new(&PUT, this.as_any().clone())?;
-            made.fields().argument.fill(item.clone());
-            Ok(made.into_any())
+            with_argument(args, ["Queue", "put", "item"], |item| {
+                let made = native::new(&PUT, this.as_any().clone())?;
+                made.fields().argument.fill(item.clone());
+                Ok(made.into_any())
+            })
         }),
         Method::no_args(c"get", GET_DOC, |this: &PyQueue<'_>| {
             Ok(native::new(&GET, this.as_any().clone())?.into_any())
         }),
         Method::args(c"put_nowait", PUT_NOWAIT, |this: &PyQueue<'_>, args| {
-            put_nowait(this, args.only("put_nowait", "item")?)?;
-            Ok(none(this.py()))
+            with_argument(args, ["Queue", "put_nowait", "item"], |item| {
+                put_nowait(this, item)?;
+                Ok(none(this.py()))
+            })
         }),
         Method::no_args(c"get_nowait", GET_NOWAIT, take),
         Method::no_args(c"task_done", TASK_DONE, task_done),
