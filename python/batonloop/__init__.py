@@ -21,7 +21,16 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
-from .tasks import Task, all_tasks, create_task, current_task, ensure_future, sleep, wait_for
+from .tasks import (
+    Task,
+    all_tasks,
+    create_task,
+    current_task,
+    ensure_future,
+    gather,
+    sleep,
+    wait_for,
+)
 from .timeouts import Timeout, timeout, timeout_at
 from .unix_events import EventLoop
 
@@ -50,6 +59,7 @@ __all__: tuple[str, ...] = (
     "create_task",
     "current_task",
     "ensure_future",
+    "gather",
     "install",
     "isfuture",
     "new_event_loop",

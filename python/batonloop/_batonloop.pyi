@@ -4,6 +4,7 @@ import asyncio
 import asyncio.transports
 import ssl
 import sys
+from asyncio import gather as gather
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from socket import socket
@@ -79,6 +80,17 @@ class Task(Future[_T_co], asyncio.Task[_T_co]):  # type: ignore[type-var]
             name: str | None = None,
             context: Context | None = None,
         ) -> None: ...
+
+class _GatheringFuture(Future[list[Any]]):
+    """What gather() gives."""
+
+    _children: Final[list[asyncio.Future[Any]]]
+    _cancel_requested: Final[bool]
+
+    def __init__(
+        self, children: Iterable[asyncio.Future[Any]], *, loop: asyncio.AbstractEventLoop
+    ) -> None: ...
+    def cancel(self, msg: Any | None = None) -> bool: ...
 
 class EventLoop:
     """The native half of an event loop: what is queued, and the turn."""

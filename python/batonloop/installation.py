@@ -69,7 +69,7 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
-        (_asyncio_tasks, tasks, ("wait_for",)),
+        (_asyncio_tasks, tasks, ("wait_for", "gather", "_GatheringFuture")),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
         (_asyncio_timeouts, timeouts, ("Timeout", "timeout", "timeout_at")),
         (_asyncio_unix_events, unix_events, ("EventLoop", "SelectorEventLoop")),
@@ -96,7 +96,7 @@ def install(*, rebind: bool = False) -> None:
     """Make asyncio's names stand for ours, in the whole process, until `uninstall()`.
 
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
-    create_task, current_task, all_tasks, sleep, run, Runner, new_event_loop; from 3.12 on
+    create_task, current_task, all_tasks, sleep, gather, run, Runner, new_event_loop; from 3.12 on
     create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks and the
     queues, but for Barrier, which is asyncio's on a Condition of ours; Timeout, timeout and
     timeout_at, and from 3.12 on wait_for. Where the running

@@ -5,24 +5,47 @@ from __future__ import annotations
 import sys
 from asyncio import ensure_future
 
-from ._batonloop import Task, all_tasks, create_task, current_task, sleep
+from ._batonloop import (
+    Task,
+    all_tasks,
+    create_task,
+    current_task,
+    gather,
+    sleep,
+)
+from ._batonloop import (
+    _GatheringFuture as _GatheringFuture,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-    from typing import TypeVar
+    from asyncio import Future
+    from collections.abc import Awaitable, Callable
+    from typing import Any, TypeVar
 
     _T = TypeVar("_T")
 
 __all__: tuple[str, ...] = (
     "Task",
     "create_task",
+    "gather",
     "sleep",
     "wait_for",
     "ensure_future",
     "current_task",
     "all_tasks",
 )
+
+
+def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:
+    """What stands among the callbacks of a child of gather(), for those who look."""
+
+    def _done_callback(fut: Future[Any]) -> None:
+        tell(fut)
+
+    _done_callback.__qualname__ = "gather.<locals>._done_callback"
+    return _done_callback
+
 
 if sys.version_info >= (3, 12):
     from ._batonloop import wait_for

@@ -19,6 +19,7 @@ mod tasks;
 mod coroutines;
 mod mixins;
 mod sleep;
+mod gather;
 mod locks;
 mod queues;
 mod timeouts;
@@ -78,6 +79,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     let [handle, timer] = events::make_types(py)?;
     let (future, task) = make_future_types(py, shared)?;
+    let gathering = gather::make_type(&future)?;
     let sleep = sleep::make_type(py)?;
     allow_direct_ssl(py)?;
     let ssl_transport = sslproto::make_transport_type(py)?;
@@ -90,6 +92,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TimerHandle", timer)?;
     module.add("Future", future)?;
     module.add("Task", task)?;
+    module.add("_GatheringFuture", gathering)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add("_coroutine", coroutines::make_type(py)?)?;
@@ -120,6 +123,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
     module.add_function(wrap_pyfunction!(ssl_way, module)?)?;
     module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
+    gather::add(module)?;
     functions::add(module)
 }
 

@@ -98,14 +98,28 @@ pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
+#[cfg(Py_3_12)]
 pub(crate) static ASYNCIO_WAIT_FOR: Imported = Imported::new("asyncio.tasks", "wait_for");
 pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
 /// An `async def` that awaits what it is given.
+#[cfg(Py_3_12)]
 pub(crate) static AWAITING: Imported = Imported::new("batonloop.tasks", "_awaiting");
 /// asyncio's own, which is asked how the running Python treats what differs between versions.
 pub(crate) static ASYNCIO_TIMEOUT: Imported = Imported::new("asyncio.timeouts", "Timeout");
+/// asyncio's own, whose methods take over what is rare.
+pub(crate) static ASYNCIO_TASK_GROUP: Imported = Imported::new("asyncio.taskgroups", "TaskGroup");
 pub(crate) static TIMEOUT_STATE: Imported = Imported::new("asyncio.timeouts", "_State");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
+pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks", "ensure_future");
+pub(crate) static ASYNCIO_GATHER: Imported = Imported::new("asyncio.tasks", "gather");
+pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
+    Imported::new("asyncio.tasks", "_GatheringFuture");
+pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
+#[cfg(Py_3_14)]
+pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =
+    Imported::new("batonloop._batonloop", "_discard_awaited_by");
+#[cfg(Py_3_14)]
+pub(crate) static PARTIAL: Imported = Imported::new("functools", "partial");
 
 // The network: asyncio's abstract classes, which ours derive from, and its helpers.
 pub(crate) static WARN: Imported = Imported::new("warnings", "warn");
@@ -172,6 +186,16 @@ pub(crate) fn passes_keywords_to_factories(py: Python<'_>) -> PyResult<bool> {
             let code = BASE_EVENT_LOOP.get(py)?.getattr("create_task")?.getattr("__code__")?;
             Ok(code.getattr("co_flags")?.extract::<u32>()? & TAKES_KEYWORDS != 0)
         })
+        .copied()
+}
+
+/// Whether `gather()` of this Python unlinks its caller from the children when it is over, and not
+/// only each child that is done; so in newer ones of 3.14.
+#[cfg(Py_3_14)]
+pub(crate) fn has_discard_awaited_by(py: Python<'_>) -> PyResult<bool> {
+    static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
+    ANSWER
+        .get_or_try_init(py, || py.import("asyncio.tasks")?.hasattr("_discard_awaited_by"))
         .copied()
 }
 

@@ -356,5 +356,29 @@ pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny
     links::discard(future, task.as_any())
 }
 
+/// A task of any class awaits a future of any class.
+#[cfg(Py_3_14)]
+pub(crate) fn link<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let (Some(future), Some(_)) =
+        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
+    {
+        return links::add(future, waiter);
+    }
+    names::ADD_TO_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    Ok(())
+}
+
+/// A task of any class awaits a future of any class no longer.
+#[cfg(Py_3_14)]
+pub(crate) fn unlink<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let (Some(future), Some(_)) =
+        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
+    {
+        return links::discard(future, waiter);
+    }
+    names::DISCARD_FROM_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    Ok(())
+}
+
 #[cfg(Py_3_14)]
 mod links;
