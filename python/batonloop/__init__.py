@@ -6,8 +6,8 @@
 - `batonloop.install()` makes asyncio's own names stand for those of this package;
 - `batonloop.new_event_loop` goes wherever a loop factory is asked for.
 
-Locks, queues and timeouts are native too. Exceptions, streams and all other names are asyncio's:
-they work as they are.
+Locks, queues, timeouts and task groups are native too. Exceptions, streams and all other names are
+asyncio's: they work as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .installation import install, uninstall
 from .locks import Barrier, BoundedSemaphore, Condition, Event, Lock, Semaphore
 from .queues import LifoQueue, PriorityQueue, Queue, QueueEmpty, QueueFull
 from .runners import Runner, run
+from .taskgroups import TaskGroup
 from .tasks import (
     Task,
     all_tasks,
@@ -53,6 +54,7 @@ __all__: tuple[str, ...] = (
     "Runner",
     "Semaphore",
     "Task",
+    "TaskGroup",
     "Timeout",
     "TimerHandle",
     "all_tasks",

@@ -415,6 +415,31 @@ class Timeout:
     def _enter(self) -> None: ...
     def _on_timeout(self) -> None: ...
 
+class TaskGroup:
+    """An asynchronous context manager whose block ends when all its tasks are done."""
+
+    _loop: asyncio.AbstractEventLoop | None
+    _parent_task: asyncio.Task[Any] | None
+    _tasks: set[asyncio.Task[Any]]
+    _on_completed_fut: asyncio.Future[Any] | None
+    _errors: list[BaseException] | None
+    _base_error: BaseException | None
+    _entered: bool
+    _exiting: bool
+    _aborting: bool
+    _parent_cancel_requested: bool
+    def create_task(
+        self,
+        coro: _TaskLike[_T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+        **kwargs: Any,
+    ) -> asyncio.Task[_T]: ...
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(self, et: Any, exc: Any, tb: Any) -> Coroutine[Any, Any, bool | None]: ...
+    def _on_task_done(self, task: asyncio.Task[Any], /) -> None: ...
+
 class Queue(Generic[_T]):
     """A queue for tasks, first in, first out."""
 

@@ -14,12 +14,23 @@ from asyncio import futures as _asyncio_futures
 from asyncio import locks as _asyncio_locks
 from asyncio import queues as _asyncio_queues
 from asyncio import runners as _asyncio_runners
+from asyncio import taskgroups as _asyncio_taskgroups
 from asyncio import tasks as _asyncio_tasks
 from asyncio import timeouts as _asyncio_timeouts
 from asyncio import unix_events as _asyncio_unix_events
 from types import ModuleType
 
-from . import events, futures, locks, queues, runners, tasks, timeouts, unix_events
+from . import (
+    events,
+    futures,
+    locks,
+    queues,
+    runners,
+    taskgroups,
+    tasks,
+    timeouts,
+    unix_events,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +79,7 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore")),
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
+        (_asyncio_taskgroups, taskgroups, ("TaskGroup",)),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
         (_asyncio_tasks, tasks, ("wait_for", "gather", "_GatheringFuture")),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
@@ -98,8 +110,8 @@ def install(*, rebind: bool = False) -> None:
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
     create_task, current_task, all_tasks, sleep, gather, run, Runner, new_event_loop; from 3.12 on
     create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks and the
-    queues, but for Barrier, which is asyncio's on a Condition of ours; Timeout, timeout and
-    timeout_at, and from 3.12 on wait_for. Where the running
+    queues, but for Barrier, which is asyncio's on a Condition of ours; TaskGroup, Timeout,
+    timeout and timeout_at, and from 3.12 on wait_for. Where the running
     Python has event loop policies, ours is set, and it becomes the default one too: policies
     that derive from the default after this call make our loops. Handle and TimerHandle become
     ours in `asyncio` alone: asyncio's own loops go on with theirs from `asyncio.events`.

@@ -42,6 +42,7 @@ pub mod native;
 
 pub mod locks;
 pub mod timeouts;
+pub mod taskgroups;
 
 pub mod verify;
 

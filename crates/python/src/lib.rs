@@ -23,6 +23,7 @@ mod gather;
 mod locks;
 mod queues;
 mod timeouts;
+mod taskgroups;
 #[cfg(Py_3_12)]
 mod wait_for;
 mod selector_events;
@@ -102,6 +103,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("Timeout", timeouts::make_type(py)?)?;
     timeouts::add(module)?;
+    module.add("TaskGroup", taskgroups::make_type(py)?)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
