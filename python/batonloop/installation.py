@@ -16,6 +16,7 @@ from asyncio import queues as _asyncio_queues
 from asyncio import runners as _asyncio_runners
 from asyncio import streams as _asyncio_streams
 from asyncio import subprocess as _asyncio_subprocess
+from asyncio import taskgroups as _asyncio_taskgroups
 from asyncio import tasks as _asyncio_tasks
 from asyncio import timeouts as _asyncio_timeouts
 from asyncio import unix_events as _asyncio_unix_events
@@ -29,6 +30,7 @@ from . import (
     runners,
     streams,
     subprocess,
+    taskgroups,
     tasks,
     timeouts,
     unix_events,
@@ -87,6 +89,7 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_streams, streams, ("open_unix_connection", "start_unix_server")),
         (_asyncio_subprocess, subprocess, ("create_subprocess_exec", "create_subprocess_shell")),
         (_asyncio_subprocess, subprocess, ("SubprocessStreamProtocol",)),
+        (_asyncio_taskgroups, taskgroups, ("TaskGroup",)),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
         (_asyncio_tasks, tasks, ("gather", "_GatheringFuture", "wait", "_wait")),
         (_asyncio_tasks, tasks, ("wait_for",)),
@@ -118,7 +121,8 @@ def install(*, rebind: bool = False) -> None:
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
     create_task, current_task, all_tasks, sleep, gather, wait, run, Runner, new_event_loop; from
     3.12 on wait_for, create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop;
-    the locks, queues and timeouts; the streams, and what opens them, child processes included.
+    the locks, queues, timeouts and task groups; the streams, and what opens them, child
+    processes included.
     Where the running Python has event loop policies, ours is set, and it becomes the default
     one too: policies that derive from the default after this call make our loops. Handle and
     TimerHandle become ours in `asyncio` alone: asyncio's own loops go on with theirs from

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import timeouts as _asyncio_timeouts
-
 from ._batonloop import Timeout, timeout, timeout_at
 from .names import complete
 
@@ -17,9 +15,6 @@ async def _enter(self: Timeout) -> Timeout:
 
 _enter.__name__ = "__aenter__"
 _enter.__qualname__ = "Timeout.__aenter__"
-Timeout.__aenter__ = _enter  # type: ignore[assignment, method-assign]
-
-if hasattr(_asyncio_timeouts.Timeout, "__final__"):
-    Timeout.__final__ = True  # type: ignore[attr-defined]
+Timeout.__aenter__ = _enter  # type: ignore[method-assign, assignment]
 
 complete(globals())

@@ -471,3 +471,45 @@ def test_queues_leave_nothing(world: World, loop: Any) -> None:
             waiting.put_nowait(waiting)
 
     check_flat(lambda: loop.run_until_complete(use()), 2)
+
+
+def test_timeouts_leave_nothing(world: World, loop: Any) -> None:
+    wait_for, timeout = world.module.wait_for, world.module.timeout
+
+    async def use() -> None:
+        for number in range(BATCH // 4):
+            async with timeout(3600) as kept:
+                kept.itself = kept
+            future = loop.create_future()
+            loop.call_soon(future.set_result, number)
+            async with timeout(None if number % 2 else 60.0):
+                await future
+            await wait_for(future, 10**6)
+            await wait_for(world.sleep(0), 60.0)
+            if not number % 10:
+                for late in (0, 1e-9):
+                    try:
+                        await wait_for(loop.create_future(), late)
+                    except TimeoutError:
+                        pass
+
+    check_flat(lambda: loop.run_until_complete(use()), 4)
+
+
+def test_task_groups_leave_nothing(world: World, loop: Any) -> None:
+    async def work(number: int) -> None:
+        await world.sleep(0)
+        if number == 99:
+            raise LookupError
+
+    async def use() -> None:
+        for first in (0, 25, 50, 75, 20):
+            try:
+                async with world.module.TaskGroup() as group:
+                    group.itself = group
+                    for number in range(first, first + 25):
+                        group.create_task(work(number), name=None if number % 5 else "five")
+            except* LookupError:
+                pass
+
+    check_flat(lambda: loop.run_until_complete(use()), 2)

@@ -46,6 +46,7 @@ pub mod number;
 pub mod locks;
 pub mod timeouts;
 pub mod streams;
+pub mod taskgroups;
 
 pub mod verify;
 

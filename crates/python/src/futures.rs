@@ -212,11 +212,11 @@ pub(crate) fn finish_in<'py>(
         ours.queue(first, waiter(py)?.verb);
         return Ok(());
     }
-    if let Some(resident) = resident(&first, fields.context0.get(py).as_ref()) {
-        fields.context0.clear(py);
-        return schedule_resident(ours, future, resident, first);
+    let context = fields.context0.take(py);
+    if let Some(resident) = resident(&first, context.as_ref()) {
+        return schedule_resident(ours, future, resident, first, context);
     }
-    schedule(future, first, fields.context0.take(py))
+    schedule(future, first, context)
 }
 
 /// Whether a callback is a task of ours that waits.
@@ -355,7 +355,7 @@ fn schedule<'py>(
         return Ok(());
     }
     if let Some(resident) = resident(&callback, context.as_ref()) {
-        return schedule_resident(ours, future, resident, callback);
+        return schedule_resident(ours, future, resident, callback, context);
     }
     let context = context.filter(|context| !context.is_none());
     let arguments = Arguments::One(future.as_any().clone());
@@ -384,7 +384,8 @@ fn schedule_politely<'py>(
     let keywords = PyDict::new(py);
     let task = kind::cast::<Task>(callback).filter(|_| is_waiter(callback, context));
     if let Some(resident) = resident(callback, context) {
-        keywords.set_item(intern!(py, "context"), (resident.context)(callback))?;
+        let context = resident.context_of(callback, context.cloned());
+        keywords.set_item(intern!(py, "context"), context)?;
         let callable = (resident.callable)(callback)?;
         event_loop.call_method(call_soon, (callable, future), Some(&keywords))?;
         return Ok(());
@@ -594,7 +595,7 @@ fn present_context<'py>(
     context: Option<Bound<'py, PyAny>>,
 ) -> Option<Bound<'py, PyAny>> {
     if let Some(resident) = resident(callback, context.as_ref()) {
-        return (resident.context)(callback);
+        return resident.context_of(callback, context);
     }
     context.filter(|context| !context.is_none()).or_else(|| {
         kind::cast::<Task>(callback).and_then(|task| task.fields().context.get(callback.py()))
@@ -727,7 +728,7 @@ pub(crate) use iterator::FutureIter;
 mod iterator;
 
 pub(crate) use residents::{
-    GATHERING, Resident, WAITING, add_resident, take_resident, tell, tell_no_more,
+    GATHERING, Resident, TASK_GROUP, WAITING, add_resident, take_resident, tell, tell_no_more,
 };
 use residents::{resident, schedule_resident};
 

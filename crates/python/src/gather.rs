@@ -150,7 +150,7 @@ fn adopt<'py>(
             let task = tasks::new(event_loop, ours, arg)?;
             task.fields().set_log_destroy_pending(false);
             link(gathering, &task)?;
-            futures::add_resident(kind::task_as_future(&task), gathering.as_any())?;
+            futures::add_resident(kind::task_as_future(&task), gathering.as_any(), None)?;
             children.push(task.into_any());
             continue;
         }
@@ -204,7 +204,7 @@ fn tell<'py>(child: &Bound<'py, PyAny>, gathering: &PyGathering<'py>) -> PyResul
         return Ok(());
     };
     if futures::stage(future.fields()) == Stage::Pending {
-        return futures::add_resident(future, gathering.as_any());
+        return futures::add_resident(future, gathering.as_any(), None);
     }
     futures::add_callback(future, callable(gathering.as_any())?, None)
 }
@@ -291,7 +291,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let Some(child) = kind::cast_exact_future(&object) else {
         return Err(exceptions::stranger(&object).into());
     };
-    let Some(resident) = futures::take_resident(child) else {
+    let Some((resident, _)) = futures::take_resident(child) else {
         return Ok(());
     };
     let Some(gathering) = kind::cast_exact::<Gathering>(&resident) else {

@@ -24,6 +24,7 @@ mod wait;
 mod locks;
 mod queues;
 mod timeouts;
+mod taskgroups;
 #[cfg(Py_3_12)]
 mod wait_for;
 mod selector_events;
@@ -108,6 +109,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamReader", streams::make_reader_type(py)?)?;
     module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
     module.add("StreamWriter", streams::make_writer_type(py)?)?;
+    module.add("TaskGroup", taskgroups::make_type(py)?)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]

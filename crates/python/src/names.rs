@@ -105,12 +105,16 @@ pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers",
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
+#[cfg(Py_3_12)]
 pub(crate) static ASYNCIO_WAIT_FOR: Imported = Imported::new("asyncio.tasks", "wait_for");
 pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
 /// An `async def` that awaits what it is given.
+#[cfg(Py_3_12)]
 pub(crate) static AWAITING: Imported = Imported::new("batonloop.tasks", "_awaiting");
 /// asyncio's own, which is asked how the running Python treats what differs between versions.
 pub(crate) static ASYNCIO_TIMEOUT: Imported = Imported::new("asyncio.timeouts", "Timeout");
+/// asyncio's own, whose methods take over what is rare.
+pub(crate) static ASYNCIO_TASK_GROUP: Imported = Imported::new("asyncio.taskgroups", "TaskGroup");
 pub(crate) static TIMEOUT_STATE: Imported = Imported::new("asyncio.timeouts", "_State");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
 pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks", "ensure_future");

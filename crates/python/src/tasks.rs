@@ -437,7 +437,10 @@ fn get_name<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(name)
 }
 
-fn set_name<'py>(task: &PyTask<'py>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn set_name<'py>(
+    task: &PyTask<'py>,
+    name: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     task.fields().name.set(as_name(name.clone())?);
     Ok(none(task.py()))
 }

@@ -339,6 +339,7 @@ fn timed_out(py: Python<'_>, cause: Option<&Bound<'_, PyAny>>) -> PyResult<PyErr
 }
 
 /// What a block comes to whose timeout this is: `given`, or a TimeoutError in its place.
+#[cfg(Py_3_12)]
 #[inline]
 pub(crate) fn leave<'py>(
     timeout: &PyTimeout<'py>,
@@ -353,6 +354,7 @@ pub(crate) fn leave<'py>(
     }
 }
 
+#[cfg(Py_3_12)]
 #[cold]
 fn leave_by(timeout: &PyTimeout<'_>, error: PyErr) -> PyErr {
     let py = timeout.py();

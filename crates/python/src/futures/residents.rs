@@ -8,6 +8,7 @@ use batonloop_cpython::Outcome;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering};
+use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{PyAny, PyAnyMethods, PyList, PyListMethods};
 use pyo3::{Bound, PyResult};
 
@@ -21,12 +22,25 @@ pub(crate) struct Resident {
     pub(crate) verb: &'static Verb,
     /// The callable that stands for it where Python looks.
     pub(crate) callable: for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-    /// The context to call that in.
+    /// The context to call that in, where none stands beside it.
     pub(crate) context: for<'py> fn(&Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>>,
+}
+
+impl Resident {
+    /// The context to call the callable in; `beside` is what stands beside it.
+    pub(super) fn context_of<'py>(
+        &self,
+        callback: &Bound<'py, PyAny>,
+        beside: Option<Bound<'py, PyAny>>,
+    ) -> Option<Bound<'py, PyAny>> {
+        beside.filter(|context| !context.is_none()).or_else(|| (self.context)(callback))
+    }
 }
 
 /// See [`Resident`]: what `gather()` gives.
 pub(crate) static GATHERING: GilCell<Option<&'static Resident>> = GilCell::new(None);
+/// See [`Resident`]: a task group, with a context beside it.
+pub(crate) static TASK_GROUP: GilCell<Option<&'static Resident>> = GilCell::new(None);
 
 /// See [`Resident`]: what `wait()` keeps.
 pub(crate) static WAITING: GilCell<Option<&'static Resident>> = GilCell::new(None);
@@ -37,6 +51,9 @@ pub(super) fn resident(
     callback: &Bound<'_, PyAny>,
     context: Option<&Bound<'_, PyAny>>,
 ) -> Option<&'static Resident> {
+    if kind::is_exact::<TaskGroup>(callback) {
+        return TASK_GROUP.get(callback.py());
+    }
     if context.is_some_and(|context| !context.is_none()) {
         return None;
     }
@@ -53,29 +70,31 @@ pub(super) fn schedule_resident<'py>(
     future: &PyFuture<'py>,
     resident: &'static Resident,
     callback: Bound<'py, PyAny>,
+    context: Option<Bound<'py, PyAny>>,
 ) -> Outcome {
     let fields = future.fields();
     if fields.callback0.is_empty() && fields.context0.is_empty() {
         fields.callback0.fill(callback);
-        fields.context0.fill(none(future.py()));
+        fields.context0.fill(context.unwrap_or_else(|| none(future.py())));
         ours.queue(future.as_any().clone(), resident.verb);
         return Ok(());
     }
-    let context = (resident.context)(&callback);
+    let context = resident.context_of(&callback, context);
     schedule(future, (resident.callable)(&callback)?, context)
 }
 
-/// Takes out of a future that is done whom its verb has to tell.
+/// Takes out of a future that is done whom its verb has to tell, and what stands beside it.
 #[inline]
-pub(crate) fn take_resident<'py>(future: &PyFuture<'py>) -> Option<Bound<'py, PyAny>> {
+pub(crate) fn take_resident<'py>(
+    future: &PyFuture<'py>,
+) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
     let py = future.py();
     let fields = future.fields();
     if !stage(fields).is_done() {
         return None;
     }
-    let resident = fields.callback0.take(py);
-    fields.context0.clear(py);
-    resident
+    let context = fields.context0.take(py);
+    fields.callback0.take(py).map(|resident| (resident, context))
 }
 
 /// Lets what has no callable be told of a pending future.
@@ -83,14 +102,16 @@ pub(crate) fn take_resident<'py>(future: &PyFuture<'py>) -> Option<Bound<'py, Py
 pub(crate) fn add_resident<'py>(
     future: &PyFuture<'py>,
     resident: &Bound<'py, PyAny>,
+    context: Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
+    let context = context.unwrap_or_else(|| none(future.py()));
     let fields = future.fields();
     if fields.callback0.is_empty() && fields.callbacks.is_empty() {
         fields.callback0.fill(resident.clone());
-        fields.context0.set(none(future.py()));
+        fields.context0.set(context);
         return Ok(());
     }
-    append_callback(future, resident.clone(), none(future.py()))
+    append_callback(future, resident.clone(), context)
 }
 
 /// Lets what has no callable be told of a future, which may be done already.
@@ -98,7 +119,7 @@ pub(crate) fn tell<'py>(future: &PyFuture<'py>, resident: &Bound<'py, PyAny>) ->
     if stage(future.fields()).is_done() {
         return schedule(future, resident.clone(), None).map_err(|error| *error);
     }
-    add_resident(future, resident)
+    add_resident(future, resident, None)
 }
 
 /// Takes what has no callable out of the callbacks of a future that is not done.

@@ -1,0 +1,359 @@
+//! TaskGroup: a task is made in it, and tells it that it is done.
+//!
+//! The group stands among the callbacks of each task itself, with the context of its maker beside
+//! it (see [`futures`](crate::futures)). A task that is done is queued as what it is, in the place
+//! where asyncio queues a callback, and leaves the set of tasks when its turn comes.
+//!
+//! How a group begins and ends, what a task does to it that failed or was cancelled, and all that
+//! is not said here, are asyncio's own methods, which `taskgroups.py` gives the type; a task that
+//! is not made plainly, by a factory or in a loop that is not ours, is theirs too.
+
+use std::ffi::CStr;
+use std::slice::from_ref;
+
+use batonloop_cpython::Outcome;
+use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::context;
+use batonloop_cpython::kind::{self, Fields, Task};
+use batonloop_cpython::method::{Args, Method, Property};
+use batonloop_cpython::slot::Slot;
+use batonloop_cpython::taskgroups::TaskGroup;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
+
+use crate::events::{self, Arguments, Callback};
+use crate::exceptions;
+use crate::futures::{self, Resident};
+use crate::host::{EventLoop, Verb};
+use crate::mixins::{is_done, set_slot, settle};
+use crate::names::{self, boolean, none};
+use crate::tasks::{self, Options};
+
+type PyTaskGroup<'py> = Bound<'py, TaskGroup>;
+
+/// A method of asyncio's class, called on a group of ours.
+fn call_asyncios<'py>(
+    group: &PyTaskGroup<'py>,
+    name: &str,
+    args: &[Bound<'py, PyAny>],
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = group.py();
+    let method = names::ASYNCIO_TASK_GROUP.get(py)?.getattr(name)?;
+    let all = [group.as_any()].into_iter().chain(args);
+    method.call(PyTuple::new(py, all.collect::<Vec<_>>())?, keywords)
+}
+
+/// The tasks, if they are the set that they should be.
+fn tasks_of<'py>(group: &PyTaskGroup<'py>) -> Option<Bound<'py, PySet>> {
+    group.fields().tasks.get(group.py())?.cast_into_exact().ok()
+}
+
+// ---------------------------------------------------------------------------------------------
+// Made
+// ---------------------------------------------------------------------------------------------
+
+/// `create_task(coro, *, name=None, context=None)`.
+fn create_task<'py>(group: &PyTaskGroup<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(task) = create_plainly(group, args)? {
+        return Ok(task);
+    }
+    let keywords = PyDict::new(group.py());
+    for (name, value) in args.keywords() {
+        keywords.set_item(name, value)?;
+    }
+    call_asyncios(group, "create_task", args.positional(), Some(&keywords))
+}
+
+/// A task that our loop makes without asking anybody, if it is to be such a one.
+#[inline]
+fn create_plainly<'py>(
+    group: &PyTaskGroup<'py>,
+    args: Args<'_, 'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = group.py();
+    let fields = group.fields();
+    let ([coroutine], Some(event_loop), Some(tasks), Some(parent)) =
+        (args.positional(), fields.event_loop.get(py), tasks_of(group), fields.parent_task.get(py))
+    else {
+        return Ok(None);
+    };
+    let Some(ours) = EventLoop::direct(&event_loop) else {
+        return Ok(None);
+    };
+    let is_plain = kind::is_exact::<TaskGroup>(group)
+        && fields.entered.get()
+        && !fields.aborting.get()
+        && (!fields.exiting.get() || !tasks.is_empty())
+        && ours.has_own_create_task.get(py)
+        && ours.task_factory.slot(py).is_empty()
+        && tasks::is_plain(coroutine);
+    if !is_plain {
+        return Ok(None);
+    }
+    let task = if args.has_keywords() {
+        match new_with(&event_loop, coroutine, args)? {
+            Some(task) => task,
+            None => return Ok(None),
+        }
+    } else {
+        tasks::new(&event_loop, ours, coroutine)?
+    };
+    link(&task, &parent)?;
+    tasks.add(&task)?;
+    let context = context::copy_current(py)?;
+    futures::add_resident(kind::task_as_future(&task), group.as_any(), Some(context))?;
+    Ok(Some(task.into_any()))
+}
+
+/// A task with a name or a context, if it is no more than that.
+fn new_with<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
+) -> PyResult<Option<tasks::PyTask<'py>>> {
+    let mut name = None;
+    let mut options = Options { event_loop: Some(event_loop.clone()), ..Options::default() };
+    for (keyword, value) in args.keywords() {
+        let value = Some(value.clone()).filter(|value| !value.is_none());
+        match keyword.extract::<&str>()? {
+            "name" => name = value,
+            "context" => options.context = value,
+            _ => return Ok(None),
+        }
+    }
+    make_named(coroutine, options, name).map(Some)
+}
+
+/// Before 3.13 the task is named only after it was made.
+#[cfg(not(Py_3_13))]
+fn make_named<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    options: Options<'py>,
+    name: Option<Bound<'py, PyAny>>,
+) -> PyResult<tasks::PyTask<'py>> {
+    let task = tasks::new_with(coroutine, options)?;
+    if let Some(name) = name {
+        tasks::set_name(&task, &name)?;
+    }
+    Ok(task)
+}
+
+/// Since 3.13 the task is made with its name.
+#[cfg(Py_3_13)]
+fn make_named<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    options: Options<'py>,
+    name: Option<Bound<'py, PyAny>>,
+) -> PyResult<tasks::PyTask<'py>> {
+    tasks::new_with(coroutine, Options { name, ..options })
+}
+
+/// Before 3.14 nobody is known to await the tasks.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn link(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Before 3.14 nobody is known to await the tasks.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn unlink(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Since 3.14 the task whose block it is is known to await each task.
+#[cfg(Py_3_14)]
+fn link<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
+    tasks::known::link(task.as_any(), parent)
+}
+
+/// A task that is done is awaited no longer.
+#[cfg(Py_3_14)]
+fn unlink<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
+    tasks::known::unlink(task.as_any(), parent)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Told
+// ---------------------------------------------------------------------------------------------
+
+/// What a group is to a future.
+static RESIDENT: Resident = Resident { verb: &TELL, callable, context: |_| None };
+
+/// A task that is done, and whose group is to know it.
+static TELL: Verb = Verb {
+    name: "leave group",
+    run,
+    is_cancelled: |_| false,
+    describe: |object| Ok(object.repr()?.into_any()),
+};
+
+/// What stands for a group among the callbacks of a task where Python looks.
+fn callable<'py>(group: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    group.getattr(intern!(group.py(), "_on_task_done"))
+}
+
+fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
+    let Some(task) = kind::cast_exact::<Task>(&object) else {
+        return Err(exceptions::stranger(&object).into());
+    };
+    let Some((resident, context)) = futures::take_resident(kind::task_as_future(task)) else {
+        return Ok(());
+    };
+    let Some(group) = kind::cast_exact::<TaskGroup>(&resident) else {
+        return Err(exceptions::stranger(&resident).into());
+    };
+    let told = match (leave_plainly(group, &object), &context) {
+        (Ok(false), Some(context)) => context::enter(context, |_| {
+            call_asyncios(group, "_on_task_done", from_ref(&object), None)?;
+            Ok(())
+        }),
+        (told, _) => told.map(drop).map_err(Into::into),
+    };
+    match told {
+        Ok(()) => Ok(()),
+        Err(error) => report(task, group, context, *error),
+    }
+}
+
+/// A task that has a result leaves the group; what it has besides is asyncio's business, which
+/// false says.
+#[inline]
+fn leave_plainly<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyResult<bool> {
+    let py = group.py();
+    let fields = group.fields();
+    let Some(task) = kind::cast_exact::<Task>(task) else {
+        return Ok(false);
+    };
+    let (Some(tasks), Some(parent)) = (tasks_of(group), fields.parent_task.get(py)) else {
+        return Ok(false);
+    };
+    if !futures::has_result(kind::task_as_future(task)) || !kind::is_exact::<TaskGroup>(group) {
+        return Ok(false);
+    }
+    tasks.discard(task)?;
+    unlink(task, &parent)?;
+    if let Some(on_completed) = fields.on_completed.get(py)
+        && tasks.is_empty()
+        && !is_done(&on_completed)?
+    {
+        settle(&on_completed, boolean(py, true))?;
+    }
+    Ok(true)
+}
+
+/// `_on_task_done(task)`.
+fn on_task_done<'py>(
+    group: &PyTaskGroup<'py>,
+    task: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if leave_plainly(group, task)? {
+        return Ok(none(group.py()));
+    }
+    call_asyncios(group, "_on_task_done", from_ref(task), None)
+}
+
+/// A callback that raised, in the words of the loop.
+#[cold]
+fn report<'py>(
+    task: &tasks::PyTask<'py>,
+    group: &PyTaskGroup<'py>,
+    context: Option<Bound<'py, PyAny>>,
+    error: PyErr,
+) -> Outcome {
+    let Some(event_loop) = task.fields().future().event_loop.get(task.py()) else {
+        return Err(error.into());
+    };
+    let handle = events::new_handle(Callback {
+        callback: callable(group.as_any())?,
+        arguments: Arguments::One(task.as_any().clone()),
+        context,
+        event_loop,
+        source_traceback: None,
+    })?;
+    events::report(&handle, error)
+}
+
+// ---------------------------------------------------------------------------------------------
+// The type
+// ---------------------------------------------------------------------------------------------
+
+/// An attribute that a slot holds; empty for None.
+macro_rules! slot {
+    ($name:literal, $doc:literal, $field:ident) => {
+        Property::write(
+            $name,
+            $doc,
+            |group: &PyTaskGroup<'_>| Ok(shown(&group.fields().$field, group.py())),
+            |group: &PyTaskGroup<'_>, value| set_slot(&group.fields().$field, value),
+        )
+    };
+}
+
+/// An attribute that is true or false.
+macro_rules! flag {
+    ($name:literal, $doc:literal, $field:ident) => {
+        Property::write(
+            $name,
+            $doc,
+            |group: &PyTaskGroup<'_>| Ok(boolean(group.py(), group.fields().$field.get())),
+            |group: &PyTaskGroup<'_>, value| {
+                let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
+                group.fields().$field.set(value);
+                Ok(())
+            },
+        )
+    };
+}
+
+fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
+    slot.get(py).unwrap_or_else(|| none(py))
+}
+
+fn properties() -> [Property<TaskGroup>; 10] {
+    [
+        slot!(c"_loop", c"The loop; None before the block.", event_loop),
+        slot!(c"_parent_task", c"The task whose block it is.", parent_task),
+        slot!(c"_tasks", c"The set of tasks that are not done.", tasks),
+        slot!(c"_on_completed_fut", c"What the end of the block waits for.", on_completed),
+        slot!(c"_errors", c"The exceptions of tasks that failed, a list.", errors),
+        slot!(c"_base_error", c"The SystemExit or KeyboardInterrupt of a task.", base_error),
+        flag!(c"_entered", c"Whether the block has begun.", entered),
+        flag!(c"_exiting", c"Whether the end of the block has begun.", exiting),
+        flag!(c"_aborting", c"Whether the tasks were cancelled.", aborting),
+        flag!(
+            c"_parent_cancel_requested",
+            c"Whether the task whose block it is was cancelled.",
+            parent_cancel_requested
+        ),
+    ]
+}
+
+/// Makes the type.
+pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    // asyncio's own, before anybody puts ours in its place.
+    names::ASYNCIO_TASK_GROUP.get(py)?;
+    futures::TASK_GROUP.set(py, Some(&RESIDENT));
+    TypeBuilder::<TaskGroup>::new(c"batonloop.taskgroups.TaskGroup", TASK_GROUP)
+        .methods([
+            Method::args(c"create_task", CREATE_TASK, create_task),
+            Method::one_arg(c"_on_task_done", c"A task is done.", on_task_done),
+        ])
+        .properties(properties())
+        .with_dict_and_weakrefs()
+        .showing_dict()
+        .named_as_a_class()
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
+}
+
+const TASK_GROUP: &CStr = c"\
+    An asynchronous context manager whose block ends when all its tasks are done.\n\nThe first \
+    task that fails cancels the others and the block; the exceptions come out together, in \
+    an\nExceptionGroup.";
+const CREATE_TASK: &CStr = c"\
+    create_task(coro, *, name=None, context=None, **kwargs)\n\nMake a task in this group, and \
+    return it.\n\nRaises RuntimeError before the block, after it, and while it is shutting down.";
