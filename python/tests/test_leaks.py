@@ -513,3 +513,39 @@ def test_task_groups_leave_nothing(world: World, loop: Any) -> None:
                 pass
 
     check_flat(lambda: loop.run_until_complete(use()), 2)
+
+
+def test_streams_leave_nothing(world: World, loop: Any) -> None:
+    # What is read whole and in parts, who waits and is cancelled, readers with a buffer that is
+    # looked at, and whole connections.
+    async def batch() -> None:
+        reader = world.module.StreamReader()
+        for _ in range(BATCH // 100):
+            for data in (b"x" * 100, b"one\n" * 50, b"y" * 70_000):
+                reader.feed_data(data)
+                assert await reader.read(100_000) == data
+            reader.feed_data(b"one\ntwo\nthree")
+            assert await reader.readline() == b"one\n"
+            reader.feed_data(b"and\nfour")
+            assert await reader.readuntil(b"and\n") == b"two\nthreeand\n"
+            assert reader._buffer == b"four" == await reader.readexactly(4)
+            waiting = asyncio.ensure_future(reader.readexactly(3))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            other = world.module.StreamReader(limit=1)
+            other.feed_data(b"lost")
+            other.itself = other
+            protocol = world.module.StreamReaderProtocol(other)
+            protocol.connection_lost(ValueError())
+        ours, theirs = socket.socketpair()
+        reader, writer = await world.module.open_connection(sock=ours)
+        theirs.sendall(b"hello")
+        assert await reader.read(100) == b"hello"
+        writer.write(b"goodbye")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        theirs.close()
+
+    check_flat(lambda: loop.run_until_complete(batch()), share=16)

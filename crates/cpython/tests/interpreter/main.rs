@@ -20,4 +20,5 @@ mod builder;
 mod verify;
 mod patch;
 mod buffer;
+mod bytearray;
 mod openssl;

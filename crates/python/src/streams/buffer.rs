@@ -63,6 +63,18 @@ pub(super) fn is_empty(reader: &PyReader<'_>) -> PyResult<bool> {
     }
 }
 
+/// Where a byte first stands; nothing if it does not, or if one must ask for it.
+#[inline]
+pub(super) fn place_of(reader: &PyReader<'_>, byte: u8) -> Option<usize> {
+    let fields = reader.fields();
+    let search = |whole: &[u8]| bytearray::find(whole.get(fields.start.get()..)?, &[byte]);
+    match store(fields, reader.py()) {
+        Store::Chunk(chunk) => search(chunk.as_bytes()),
+        Store::Array(array) => bytearray::show(&array, search),
+        Store::Nothing | Store::Foreign(_) => None,
+    }
+}
+
 /// Takes off the first `count` bytes, or all that there are.
 #[inline]
 pub(super) fn take<'py>(reader: &PyReader<'py>, count: usize) -> PyResult<Bound<'py, PyBytes>> {

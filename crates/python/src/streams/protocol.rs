@@ -58,8 +58,7 @@ fn init(
     let py = this.py();
     let fields = this.fields();
     let [reader, client_connected, event_loop] = PARAMETERS.parse(args, kwargs)?;
-    let event_loop = loop_or_current(event_loop, py)?;
-    fields.event_loop.set(event_loop.clone());
+    fields.event_loop.set(loop_or_current(event_loop, py)?);
     fields.put(PAUSED | CONNECTION_LOST | REJECT_CONNECTION | OVER_SSL, false);
     for slot in [&fields.drain_waiters, &fields.reader, &fields.strong_reader] {
         slot.clear(py);
@@ -82,7 +81,7 @@ fn init(
     }
     fields.task.clear(py);
     fields.transport.clear(py);
-    fields.closed.set(new_future(event_loop)?);
+    fields.closed.clear(py);
     Ok(())
 }
 
@@ -183,9 +182,7 @@ fn connection_lost<'py>(
             reader.call_method1(intern!(py, "set_exception"), (exception,))?;
         }
     }
-    if let Some(closed) = fields.closed.get(py) {
-        tell(&closed, exception)?;
-    }
+    tell(&close_waiter(this)?, exception)?;
     fields.put(CONNECTION_LOST, true);
     // Those who drain are woken up.
     if fields.has(PAUSED) {
@@ -317,9 +314,16 @@ fn connection_is_lost() -> PyErr {
     PyConnectionResetError::new_err("Connection lost")
 }
 
-/// `_closed`: the future of the end.
-pub(super) fn close_waiter<'py>(this: &PyProtocol<'py>) -> Bound<'py, PyAny> {
-    this.fields().closed.get(this.py()).unwrap_or_else(|| none(this.py()))
+/// `_closed`: the future of the end. It is made when somebody looks at it, or at the end.
+pub(super) fn close_waiter<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let fields = this.fields();
+    if let Some(closed) = fields.closed.get(py) {
+        return Ok(closed);
+    }
+    let closed = new_future(fields.event_loop.get(py).unwrap_or_else(|| none(py)))?;
+    fields.closed.set(closed.clone());
+    Ok(closed)
 }
 
 /// `__del__`: nobody is told that an exception of the connection was not looked at.
@@ -416,7 +420,12 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
         ),
         slot_property!(c"_stream_writer", c"The writer, or None.", writer),
         slot_property!(c"_task", c"The task that serves the connection, or None.", task),
-        slot_property!(c"_closed", c"The future of the end.", closed),
+        Property::write(
+            c"_closed",
+            c"The future of the end.",
+            close_waiter,
+            |this: &PyProtocol<'_>, value| set_slot(&this.fields().closed, value),
+        ),
         slot_property!(
             c"_source_traceback",
             c"Where the reader was made, in debug mode; else None.",
@@ -472,7 +481,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             Method::one_arg(
                 c"_get_close_waiter",
                 c"_get_close_waiter(stream)\n\nReturn the future of the end.",
-                |this, _| Ok(close_waiter(this)),
+                |this, _| close_waiter(this),
             ),
         ])
         .properties(properties())

@@ -18,9 +18,7 @@ use batonloop_cpython::streams::StreamReader;
 use pyo3::exceptions::{
     PyAssertionError, PyRuntimeError, PyStopAsyncIteration, PyTypeError, PyValueError,
 };
-use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyInt, PyList, PyListMethods, PyTuple,
-};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyInt, PyList, PyListMethods};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
 use super::reader::{is_plain, maybe_resume, resume};
@@ -160,7 +158,7 @@ fn read<'py>(
     match usize::try_from(wanted) {
         Ok(0) => Ok(Then::Done(PyBytes::new(py, b"").into_any())),
         Ok(wanted) => {
-            if stage == CREATED && lacks(reader)? {
+            if stage == CREATED && reader.fields().chunk.is_empty() && lacks(reader)? {
                 return wait(reader, "read");
             }
             Ok(Then::Done(take(reader, wanted)?.into_any()))
@@ -397,6 +395,8 @@ impl<'a, 'py> Separators<'a, 'py> {
 /// The separators of `readuntil()`, shortest first.
 #[cfg(Py_3_13)]
 fn separators<'py>(argument: Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    use pyo3::types::{PyDict, PyTuple};
+
     if !argument.is_instance_of::<PyTuple>() {
         return Ok(vec![argument]);
     }
@@ -473,6 +473,12 @@ fn read_line<'py>(
     let owner = owner(this);
     let reader = reader_of(&owner)?;
     end_wait(reader, stage);
+    if stage == CREATED
+        && given.is_ok()
+        && let Some(line) = line_that_is_there(reader)?
+    {
+        return Ok(Then::Done(line.into_any()));
+    }
     let newline = PyBytes::new(py, NEWLINE).into_any();
     if stage == DELEGATED {
         return given.map(Then::Done).or_else(|error| line_of(reader, error).map(Then::Done));
@@ -492,6 +498,20 @@ fn read_line<'py>(
         Found::Overrun(text, consumed) => {
             line_of(reader, overrun(text, consumed, py)).map(Then::Done)
         }
+    }
+}
+
+/// A line, if there is a whole one, nothing is unusual and nobody need be asked.
+#[inline]
+fn line_that_is_there<'py>(reader: &PyReader<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let fields = reader.fields();
+    let [limit, _] = fields.limits.get();
+    if !is_plain(reader) || !fields.exception.is_empty() {
+        return Ok(None);
+    }
+    match buffer::place_of(reader, NEWLINE[0]) {
+        Some(place) if place <= limit => take(reader, place + 1).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -135,7 +135,7 @@ static WAIT_CLOSED: Body = Body {
             let owner = owner(this);
             let protocol = protocol_of(writer_of(&owner)?)?;
             let waiter = match protocol::as_plain(&protocol) {
-                Some(protocol) => protocol::close_waiter(protocol),
+                Some(protocol) => protocol::close_waiter(protocol)?,
                 None => protocol.call_method1(intern!(py, "_get_close_waiter"), (&owner,))?,
             };
             Ok(Then::Wait(waiter, DELEGATED))

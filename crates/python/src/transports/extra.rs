@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use batonloop_cpython::socket::cast_genuine;
 use batonloop_sys::socket::{self, Name};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString, PyStringMethods, PyTuple};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use super::{SAYS_TCP, Transport};
@@ -23,6 +23,13 @@ impl<'py> Transport<'_, 'py> {
         default: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
+        // Every stream asks for TLS, which only a dict that somebody gave can know of.
+        if self.fields.extra.is_empty()
+            && let Ok(text) = name.cast_exact::<PyString>()
+            && !["peername", "sockname", "socket"].contains(&text.to_str().unwrap_or("socket"))
+        {
+            return Ok(default);
+        }
         let extra =
             if name.eq(intern!(py, "socket"))? { self.extra()? } else { self.extra_but_socket()? };
         extra.call_method1(intern!(py, "get"), (name, default))
