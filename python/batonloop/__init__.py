@@ -30,6 +30,7 @@ from .tasks import (
     ensure_future,
     gather,
     run_coroutine_threadsafe,
+    shield,
     sleep,
     wait,
 )
@@ -66,6 +67,7 @@ __all__: tuple[str, ...] = (
     "new_event_loop",
     "run",
     "run_coroutine_threadsafe",
+    "shield",
     "sleep",
     "uninstall",
     "wait",

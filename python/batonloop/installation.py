@@ -68,7 +68,11 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
-        (_asyncio_tasks, tasks, ("gather", "_GatheringFuture", "wait", "_wait", "as_completed")),
+        (
+            _asyncio_tasks,
+            tasks,
+            ("gather", "_GatheringFuture", "wait", "_wait", "as_completed", "shield"),
+        ),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
         (_asyncio_unix_events, unix_events, ("EventLoop", "SelectorEventLoop")),
     )
@@ -94,8 +98,8 @@ def install(*, rebind: bool = False) -> None:
     """Make asyncio's names stand for ours, in the whole process, until `uninstall()`.
 
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
-    create_task, current_task, all_tasks, sleep, gather, wait, run, Runner, new_event_loop; from
-    3.12 on create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks
+    create_task, current_task, all_tasks, sleep, gather, wait, shield, run, Runner, new_event_loop;
+    from 3.12 on create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks
     and the queues, but for Barrier, which is asyncio's on a Condition of ours. Where the running
     Python has event loop policies, ours is set, and it becomes the default one too: policies
     that derive from the default after this call make our loops. Handle and TimerHandle become
