@@ -107,6 +107,12 @@ class _Waiting:
     def end(self) -> None: ...
     def sorted(self) -> tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]: ...
 
+if sys.version_info < (3, 14):
+    from asyncio import shield as shield
+
+    class _Shield:
+        """What shield() puts among the callbacks of its futures."""
+
 class EventLoop:
     """The native half of an event loop: what is queued, and the turn."""
 

@@ -91,7 +91,7 @@ def _changes() -> Iterator[_Change]:
         (_asyncio_subprocess, subprocess, ("SubprocessStreamProtocol",)),
         (_asyncio_taskgroups, taskgroups, ("TaskGroup",)),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
-        (_asyncio_tasks, tasks, ("gather", "_GatheringFuture", "wait", "_wait")),
+        (_asyncio_tasks, tasks, ("gather", "_GatheringFuture", "shield", "wait", "_wait")),
         (_asyncio_tasks, tasks, ("wait_for",)),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
         (_asyncio_timeouts, timeouts, ("Timeout", "timeout", "timeout_at")),
@@ -119,14 +119,13 @@ def install(*, rebind: bool = False) -> None:
     """Make asyncio's names stand for ours, in the whole process, until `uninstall()`.
 
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
-    create_task, current_task, all_tasks, sleep, gather, wait, run, Runner, new_event_loop; from
-    3.12 on wait_for, create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop;
-    the locks, queues, timeouts and task groups; the streams, and what opens them, child
-    processes included.
-    Where the running Python has event loop policies, ours is set, and it becomes the default
-    one too: policies that derive from the default after this call make our loops. Handle and
-    TimerHandle become ours in `asyncio` alone: asyncio's own loops go on with theirs from
-    `asyncio.events`.
+    create_task, current_task, all_tasks, sleep, gather, wait, shield, run, Runner,
+    new_event_loop; from 3.12 on wait_for, create_eager_task_factory and eager_task_factory; from
+    3.13 on EventLoop; the locks, queues, timeouts and task groups; the streams, and what opens
+    them, child processes included. Where the running Python has event loop policies, ours is set,
+    and it becomes the default one too: policies that derive from the default after this call make
+    our loops. Handle and TimerHandle become ours in `asyncio` alone: asyncio's own loops go on
+    with theirs from `asyncio.events`.
 
     SelectorEventLoop becomes a stand-in that makes our loops, and asyncio's where it is given a
     selector or derived from: servers call it for a loop. Three names need no change:

@@ -15,7 +15,6 @@ from asyncio.tasks import (
     as_completed,
     ensure_future,
     run_coroutine_threadsafe,
-    shield,
 )
 
 from ._batonloop import (
@@ -106,6 +105,26 @@ def _wait_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]
 
     _on_completion.__qualname__ = "_wait.<locals>._on_completion"
     return _on_completion
+
+
+if sys.version_info >= (3, 14):
+    # It takes part in the call graph, by callbacks that anybody may see.
+    from asyncio import shield
+else:
+    from ._batonloop import shield
+
+    def _shield_callback(
+        tell: Callable[[Future[Any]], None], is_outside: bool
+    ) -> Callable[[Future[Any]], None]:
+        """What stands among the callbacks of the futures of shield(), for those who look."""
+
+        def _done_callback(fut: Future[Any]) -> None:
+            tell(fut)
+
+        name = "_outer_done_callback" if is_outside else "_inner_done_callback"
+        _done_callback.__name__ = name
+        _done_callback.__qualname__ = f"shield.<locals>.{name}"
+        return _done_callback
 
 
 def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:

@@ -329,7 +329,7 @@ def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
 
 @pytest.mark.slow
 def test_random_waits_are_as_asyncio_has_them(world: World) -> None:
-    for seed in range(200):
+    for seed in range(100):
         expected = play(asyncio, STOCK["new_event_loop"], random_story(seed))
         assert play(world.module, world.new_event_loop, random_story(seed)) == expected, seed
 

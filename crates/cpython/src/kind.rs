@@ -718,4 +718,5 @@ pub mod clients;
 pub mod gatherings;
 pub mod known;
 pub mod owners;
+pub mod shields;
 pub mod waitings;

@@ -727,8 +727,11 @@ pub(crate) use iterator::FutureIter;
 
 mod iterator;
 
+#[cfg(not(Py_3_14))]
+pub(crate) use residents::SHIELD;
 pub(crate) use residents::{
-    GATHERING, Resident, TASK_GROUP, WAITING, add_resident, take_resident, tell, tell_no_more,
+    GATHERING, Resident, TASK_GROUP, WAITING, add_resident, remembered, report, take_resident,
+    tell, tell_no_more,
 };
 use residents::{resident, schedule_resident};
 

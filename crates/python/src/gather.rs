@@ -29,9 +29,8 @@ use pyo3::types::{
     PyAny, PyAnyMethods, PyBool, PyBoolMethods, PyDict, PyDictMethods, PyList, PyListMethods,
     PyModule, PyModuleMethods, PyTuple, PyTupleMethods, PyType,
 };
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::{EventLoop, Verb};
@@ -306,7 +305,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let outcome = context::enter(&context, |_| Ok(child_done(gathering, child)?));
     match outcome {
         Ok(()) => Ok(()),
-        Err(error) => report(gathering, child, *error),
+        Err(error) => futures::report(&RESIDENT, &resident, child, *error),
     }
 }
 
@@ -408,24 +407,6 @@ fn make_cancelled_error<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
     }
 }
 
-/// A callback that raised, in the words of the loop.
-#[cold]
-fn report<'py>(gathering: &PyGathering<'py>, child: &PyFuture<'py>, error: PyErr) -> Outcome {
-    let py = gathering.py();
-    let fields = gathering.fields();
-    let Some(event_loop) = fields.future().event_loop.get(py) else {
-        return Err(error.into());
-    };
-    let handle = events::new_handle(Callback {
-        callback: callable(gathering.as_any())?,
-        arguments: Arguments::One(child.as_any().clone()),
-        context: fields.context.get(py),
-        event_loop,
-        source_traceback: None,
-    })?;
-    events::report(&handle, error)
-}
-
 /// The callable that stands for a gathering among the callbacks of a child: always the same one.
 fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static TOLD: LazyLock<BoundFunction<Gathering>> = LazyLock::new(|| {
@@ -441,12 +422,8 @@ fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let gathering =
         kind::cast_exact::<Gathering>(object).ok_or_else(|| exceptions::stranger(object))?;
-    if let Some(callable) = gathering.fields().callable.get(py) {
-        return Ok(callable);
-    }
-    let callable = names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,))?;
-    gathering.fields().callable.set(callable.clone());
-    Ok(callable)
+    let make = || names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,));
+    futures::remembered(&gathering.fields().callable, make, py)
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ mod mixins;
 mod sleep;
 mod gather;
 mod wait;
+#[cfg(not(Py_3_14))]
+mod shield;
 mod locks;
 mod queues;
 mod timeouts;
@@ -96,7 +98,6 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Future", future)?;
     module.add("Task", task)?;
     module.add("_GatheringFuture", gathering)?;
-    module.add("_Waiting", wait::make_type(py)?)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add("_coroutine", coroutines::make_type(py)?)?;
@@ -133,6 +134,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
     gather::add(module)?;
     wait::add(module)?;
+    #[cfg(not(Py_3_14))]
+    shield::add(module)?;
     functions::add(module)
 }
 

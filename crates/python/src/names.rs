@@ -123,6 +123,10 @@ pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
     Imported::new("asyncio.tasks", "_GatheringFuture");
 pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_release_waiter");
 pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
+#[cfg(not(Py_3_14))]
+pub(crate) static ASYNCIO_SHIELD: Imported = Imported::new("asyncio.tasks", "shield");
+#[cfg(not(Py_3_14))]
+pub(crate) static SHIELD_CALLBACK: Imported = Imported::new("batonloop.tasks", "_shield_callback");
 pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
 #[cfg(Py_3_14)]
 pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =

@@ -15,11 +15,10 @@ use batonloop_cpython::method::{Args, BoundFunction, Method, Property, TypeSlot}
 use pyo3::types::{
     PyAny, PyAnyMethods, PyDict, PyModule, PyModuleMethods, PySet, PySetMethods, PyTuple, PyType,
 };
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
-use crate::futures::{self, PyFuture, Resident};
+use crate::futures::{self, Resident};
 use crate::host::{EventLoop, Verb};
 use crate::mixins::{is_cancelled, is_done, new_future, settle};
 use crate::names::{self, boolean, none};
@@ -183,7 +182,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     };
     match context::enter(&context, |_| Ok(completed(waiting, future.as_any())?)) {
         Ok(()) => Ok(()),
-        Err(error) => report(waiting, future, *error),
+        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
     }
 }
 
@@ -224,23 +223,6 @@ fn cancel_timeout(waiting: &PyWaiting<'_>) -> PyResult<()> {
     }
 }
 
-/// A callback that raised, in the words of the loop.
-#[cold]
-fn report<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>, error: PyErr) -> Outcome {
-    let py = waiting.py();
-    let Some(event_loop) = future.fields().event_loop.get(py) else {
-        return Err(error.into());
-    };
-    let handle = events::new_handle(Callback {
-        callback: callable(waiting.as_any())?,
-        arguments: Arguments::One(future.as_any().clone()),
-        context: waiting.fields().context.get(py),
-        event_loop,
-        source_traceback: None,
-    })?;
-    events::report(&handle, error)
-}
-
 /// The callable that stands for it among the callbacks of a future: always the same one.
 fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
@@ -256,12 +238,8 @@ fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let waiting =
         kind::cast_exact::<Waiting>(object).ok_or_else(|| exceptions::stranger(object))?;
-    if let Some(callable) = waiting.fields().callable.get(py) {
-        return Ok(callable);
-    }
-    let callable = names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,))?;
-    waiting.fields().callable.set(callable.clone());
-    Ok(callable)
+    let make = || names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,));
+    futures::remembered(&waiting.fields().callable, make, py)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -318,7 +296,7 @@ fn holds_coroutine<'py>(
 // ---------------------------------------------------------------------------------------------
 
 /// Makes the type.
-pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let made = TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
         .methods([
             Method::no_args(c"end", c"Let nothing tell any more that it is done.", end),
@@ -334,8 +312,9 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     Ok(made)
 }
 
-/// Adds the function to the module.
+/// Adds the type and the function to the module.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("_Waiting", make_type(module.py())?)?;
     let name = c"_holds_coroutine";
     let doc = c"_holds_coroutine(fs)\n\nReturn whether there is a coroutine in a set.";
     let function =

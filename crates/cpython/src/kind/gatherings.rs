@@ -20,8 +20,7 @@ pub struct GatheringFields {
     pub children: Slot,
     /// The context in which the callbacks of the children run.
     pub context: Slot,
-    /// The callable that stands for it among a child's callbacks where Python looks; made when
-    /// somebody does.
+    /// A weak reference to the callable that stands for it where Python looks.
     pub callable: Slot,
     /// The task that called `gather()`, since 3.14; empty if there was none.
     pub waiter: Slot,

@@ -23,8 +23,7 @@ pub struct WaitingFields {
     pub timeout: Slot,
     /// The context in which the callbacks run.
     pub context: Slot,
-    /// The callable that stands for it among a future's callbacks where Python looks; made when
-    /// somebody does.
+    /// A weak reference to the callable that stands for it where Python looks.
     pub callable: Slot,
     /// The task that waits, since 3.14; empty if there is none.
     pub task: Slot,

@@ -6,13 +6,19 @@
 
 use batonloop_cpython::Outcome;
 use batonloop_cpython::cell::GilCell;
+#[cfg(not(Py_3_14))]
+use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering};
+use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
-use pyo3::types::{PyAny, PyAnyMethods, PyList, PyListMethods};
-use pyo3::{Bound, PyResult};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyList, PyListMethods, PyWeakrefMethods, PyWeakrefReference,
+};
+use pyo3::{Bound, PyErr, PyResult, Python};
 
 use super::{PyFuture, append_callback, schedule, stage};
+use crate::events::{self, Arguments, Callback};
 use crate::host::{EventLoop, Verb};
 use crate::names::none;
 
@@ -45,6 +51,10 @@ pub(crate) static TASK_GROUP: GilCell<Option<&'static Resident>> = GilCell::new(
 /// See [`Resident`]: what `wait()` keeps.
 pub(crate) static WAITING: GilCell<Option<&'static Resident>> = GilCell::new(None);
 
+/// See [`Resident`]: what `shield()` puts into its futures.
+#[cfg(not(Py_3_14))]
+pub(crate) static SHIELD: GilCell<Option<&'static Resident>> = GilCell::new(None);
+
 /// How a callback is told that is neither a callable nor a task.
 #[inline(always)]
 pub(super) fn resident(
@@ -60,7 +70,14 @@ pub(super) fn resident(
     if kind::is_exact::<Gathering>(callback) {
         return GATHERING.get(callback.py());
     }
-    if kind::is_exact::<Waiting>(callback) { WAITING.get(callback.py()) } else { None }
+    if kind::is_exact::<Waiting>(callback) {
+        return WAITING.get(callback.py());
+    }
+    #[cfg(not(Py_3_14))]
+    if kind::is_exact::<Shield>(callback) {
+        return SHIELD.get(callback.py());
+    }
+    None
 }
 
 /// Queues a future for the one whom its verb will find in it, if that one's place is free.
@@ -151,4 +168,44 @@ pub(crate) fn tell_no_more<'py>(
         fields.callbacks.clear(py);
     }
     Ok(())
+}
+
+/// One that raised when its turn came, in the words of a callback that raised.
+#[cold]
+pub(crate) fn report<'py>(
+    resident: &Resident,
+    object: &Bound<'py, PyAny>,
+    future: &PyFuture<'py>,
+    error: PyErr,
+) -> Outcome {
+    let Some(event_loop) = future.fields().event_loop.get(future.py()) else {
+        return Err(error.into());
+    };
+    let handle = events::new_handle(Callback {
+        callback: (resident.callable)(object)?,
+        arguments: Arguments::One(future.as_any().clone()),
+        context: (resident.context)(object),
+        event_loop,
+        source_traceback: None,
+    })?;
+    events::report(&handle, error)
+}
+
+/// The callable that a slot remembers, as long as anybody has it: else a new one.
+///
+/// It is remembered by a weak reference, for it keeps alive what it stands for, and nothing shall
+/// live until the next collection because somebody looked.
+pub(crate) fn remembered<'py>(
+    slot: &Slot,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    py: Python<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(reference) = slot.get(py)
+        && let Some(callable) = reference.cast::<PyWeakrefReference>()?.upgrade()
+    {
+        return Ok(callable);
+    }
+    let callable = make()?;
+    slot.set(PyWeakrefReference::new(&callable)?.into_any());
+    Ok(callable)
 }

@@ -1,0 +1,232 @@
+//! `shield()`: a future that may be cancelled without cancelling what it stands for.
+//!
+//! ```text
+//!   inner ──callbacks──▶ shield ──▶ outer      the result goes out
+//!   inner ◀── shield ◀──callbacks── outer      who is done early is told no more
+//! ```
+//!
+//! What is said here holds for a future of just our types, or a coroutine, on a loop of ours that
+//! is not in debug mode. All else is asyncio's own `shield()`, and so is all from 3.14 on, where it
+//! takes part in the call graph.
+
+use std::ffi::CStr;
+use std::sync::LazyLock;
+
+use batonloop_core::Stage;
+use batonloop_cpython::Outcome;
+use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::context;
+use batonloop_cpython::kind::shields::Shield;
+use batonloop_cpython::kind::{self, Fields, Future};
+use batonloop_cpython::method::{self, Args, BoundFunction, Method};
+use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
+use pyo3::{Bound, PyResult, Python, intern};
+
+use crate::exceptions;
+use crate::futures::{self, PyFuture, Resident};
+use crate::host::{EventLoop, Verb};
+use crate::mixins::is_cancelled;
+use crate::names::{self, none};
+use crate::running;
+use crate::tasks;
+
+type PyShield<'py> = Bound<'py, Shield>;
+
+/// `shield(arg)`.
+fn shield<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = module.py();
+    if let ([arg], false) = (args.positional(), args.has_keywords())
+        && let Some(inner) = inner_of(arg)?
+    {
+        if futures::stage(inner.fields()).is_done() {
+            return Ok(inner.into_any());
+        }
+        if let Some(event_loop) = inner.fields().event_loop.get(py)
+            && EventLoop::direct(&event_loop).is_some_and(|ours| ours.has_own_create_future.get(py))
+        {
+            let outer = futures::new(event_loop)?;
+            join(&inner, &outer)?;
+            return Ok(outer.into_any());
+        }
+        return names::ASYNCIO_SHIELD.get(py)?.call1((inner,));
+    }
+    let keywords = pyo3::types::PyDict::new(py);
+    for (name, value) in args.keywords() {
+        keywords.set_item(name, value)?;
+    }
+    let positional = pyo3::types::PyTuple::new(py, args.positional())?;
+    names::ASYNCIO_SHIELD.get(py)?.call(positional, Some(&keywords))
+}
+
+/// The future to be shielded: a plain one itself, or the task of a plain coroutine.
+fn inner_of<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Option<PyFuture<'py>>> {
+    let py = arg.py();
+    if let Some(future) = kind::cast_exact_future(arg) {
+        return Ok(Some(future.clone()));
+    }
+    if tasks::is_plain(arg)
+        && let Ok(event_loop) = running::get(py)
+        && let Some(ours) = EventLoop::direct(&event_loop)
+        && ours.has_own_create_task.get(py)
+        && ours.task_factory.slot(py).is_empty()
+    {
+        let task = tasks::new(&event_loop, ours, arg)?;
+        return Ok(Some(kind::task_as_future(&task).clone()));
+    }
+    Ok(None)
+}
+
+/// Lets the two tell each other when they are done.
+fn join<'py>(inner: &PyFuture<'py>, outer: &PyFuture<'py>) -> PyResult<()> {
+    let py = inner.py();
+    let context = context::copy_current(py)?;
+    let inside = kind::allocate::<Shield>(py)?;
+    let outside = kind::allocate::<Shield>(py)?;
+    for shield in [&inside, &outside] {
+        let fields = shield.fields();
+        fields.inner.fill(inner.as_any().clone());
+        fields.outer.fill(outer.as_any().clone());
+        fields.context.fill(context.clone());
+    }
+    outside.fields().twin.fill(inside.as_any().clone());
+    outside.fields().is_outside.set(true);
+    futures::add_resident(inner, inside.as_any())?;
+    futures::add_resident(outer, outside.as_any())
+}
+
+// ---------------------------------------------------------------------------------------------
+// Told
+// ---------------------------------------------------------------------------------------------
+
+/// What it is to a future.
+static RESIDENT: Resident = Resident {
+    verb: &TELL,
+    callable,
+    context: |shield| {
+        let shield = kind::cast_exact::<Shield>(shield)?;
+        shield.fields().context.get(shield.py())
+    },
+};
+
+/// A future that is done and whose twin is to know it.
+static TELL: Verb = Verb {
+    name: "shield",
+    run,
+    is_cancelled: |_| false,
+    describe: |object| Ok(object.repr()?.into_any()),
+};
+
+fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
+    let py = object.py();
+    let Some(future) = kind::cast_exact_future(&object) else {
+        return Err(exceptions::stranger(&object).into());
+    };
+    let Some(resident) = futures::take_resident(future) else {
+        return Ok(());
+    };
+    let Some(shield) = kind::cast_exact::<Shield>(&resident) else {
+        return Err(exceptions::stranger(&resident).into());
+    };
+    let Some(context) = shield.fields().context.get(py) else {
+        return Ok(());
+    };
+    match context::enter(&context, |_| Ok(told(shield, future.as_any())?)) {
+        Ok(()) => Ok(()),
+        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
+    }
+}
+
+fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    if shield.fields().is_outside.get() { outer_done(shield) } else { inner_done(shield, future) }
+}
+
+/// What asyncio's `_inner_done_callback` does.
+fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = shield.py();
+    let Some(outer) = shield.fields().outer.get(py) else {
+        return Ok(());
+    };
+    let Some(outer) = kind::cast_exact::<Future>(&outer) else {
+        return Err(exceptions::stranger(&outer));
+    };
+    if futures::stage(outer.fields()) == Stage::Cancelled {
+        if !is_cancelled(inner)? {
+            // It counts as retrieved.
+            inner.call_method0(intern!(py, "exception"))?;
+        }
+        return Ok(());
+    }
+    if is_cancelled(inner)? {
+        return futures::cancel(outer, None).map(drop);
+    }
+    if let Some(own) = kind::cast_exact_future(inner)
+        && futures::has_result(own)
+    {
+        return futures::finish(outer, futures::result(own)?).map_err(|error| *error);
+    }
+    let exception = inner.call_method0(intern!(py, "exception"))?;
+    if !exception.is_none() {
+        return futures::fail(outer, &exception);
+    }
+    let result = inner.call_method0(intern!(py, "result"))?;
+    futures::finish(outer, result).map_err(|error| *error)
+}
+
+/// What asyncio's `_outer_done_callback` does.
+fn outer_done(shield: &PyShield<'_>) -> PyResult<()> {
+    let py = shield.py();
+    let fields = shield.fields();
+    if let (Some(inner), Some(twin)) = (fields.inner.get(py), fields.twin.get(py))
+        && let Some(inner) = kind::cast_exact_future(&inner)
+    {
+        return futures::tell_no_more(inner, &twin);
+    }
+    Ok(())
+}
+
+/// The callable that stands for it among the callbacks of a future: always the same one.
+fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static TOLD: LazyLock<BoundFunction<Shield>> = LazyLock::new(|| {
+        BoundFunction::new(Method::<Shield>::one_arg(
+            c"_done_callback",
+            c"A future is done.",
+            |shield: &PyShield<'_>, future: &Bound<'_, PyAny>| {
+                told(shield, future)?;
+                Ok(none(shield.py()))
+            },
+        ))
+    });
+    let py = object.py();
+    let shield = kind::cast_exact::<Shield>(object).ok_or_else(|| exceptions::stranger(object))?;
+    let fields = shield.fields();
+    let make =
+        || names::SHIELD_CALLBACK.get(py)?.call1((TOLD.bind(shield)?, fields.is_outside.get()));
+    futures::remembered(&fields.callable, make, py)
+}
+
+// ---------------------------------------------------------------------------------------------
+// The type
+// ---------------------------------------------------------------------------------------------
+
+/// Makes the type.
+fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let made = TypeBuilder::<Shield>::new(c"batonloop.tasks._Shield", DOC)
+        .named_as_a_class()
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
+    futures::SHIELD.set(py, Some(&RESIDENT));
+    Ok(made)
+}
+
+/// Adds the type and the function to the module.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("_Shield", make_type(module.py())?)?;
+    // asyncio's own, before anybody puts ours in its place.
+    names::ASYNCIO_SHIELD.get(module.py())?;
+    let function = method::function(module, "batonloop", c"shield", SHIELD, shield)?;
+    module.add("shield", function)
+}
+
+const DOC: &CStr = c"What shield() puts among the callbacks of its futures.";
+const SHIELD: &CStr = c"\
+    shield(arg)\n\nReturn a future that gets the result of a future or coroutine, and that may be \
+    cancelled\nwithout cancelling it.\n\nKeep a reference to what is shielded: the loop does not.";

@@ -1,0 +1,259 @@
+"""shield(): the result goes out, a cancellation does not go in."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import random
+import re
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import STOCK, World
+from task_tools import gather_reports, without_addresses
+
+
+async def give(value: Any, turns: int = 0) -> Any:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if isinstance(value, BaseException):
+        raise value
+    return value
+
+
+async def catch(awaitable: Any) -> BaseException:
+    try:
+        result = await awaitable
+    except BaseException as error:
+        return error
+    raise AssertionError(f"no error, but {result!r}")
+
+
+def run(loop: Any, main: Callable[[], Any]) -> Any:
+    return loop.run_until_complete(main())
+
+
+def test_the_result_goes_out(world: World, loop: Any) -> None:
+    async def main() -> None:
+        assert await world.module.shield(give(1, 2)) == 1
+        assert isinstance(await catch(world.module.shield(give(KeyError("a"), 2))), KeyError)
+        task = loop.create_task(give(1, 2))
+        outer = world.module.shield(task)
+        assert type(outer) is world.Future
+        assert outer is not task
+        assert await outer == 1
+        # What is done needs no shield.
+        assert world.module.shield(task) is task
+
+    run(loop, main)
+
+
+def test_a_cancellation_does_not_go_in(world: World, loop: Any) -> None:
+    async def main() -> None:
+        task = loop.create_task(give(1, 5))
+        outer = world.module.shield(task)
+        assert outer.cancel("enough")
+        error = await catch(outer)
+        assert isinstance(error, asyncio.CancelledError)
+        assert error.args == ("enough",)
+        assert not task.done()
+        await asyncio.sleep(0)
+        assert "_inner_done_callback" not in repr(task)
+        assert await task == 1
+
+    run(loop, main)
+
+
+def test_a_cancellation_goes_out(world: World, loop: Any) -> None:
+    async def main() -> None:
+        task = loop.create_task(give(1, 5))
+        outer = world.module.shield(task)
+        await asyncio.sleep(0)
+        task.cancel()
+        assert isinstance(await catch(outer), asyncio.CancelledError)
+        assert outer.cancelled()
+
+    run(loop, main)
+
+
+def test_what_stands_among_the_callbacks(world: World, loop: Any) -> None:
+    async def main() -> None:
+        inner = loop.create_future()
+        outer = world.module.shield(inner)
+        assert "shield.<locals>._inner_done_callback() at " in repr(inner)
+        assert "shield.<locals>._outer_done_callback() at " in repr(outer)
+        callback = inner._callbacks[-1][0]
+        assert callback.__name__ == "_inner_done_callback"
+        assert inner.remove_done_callback(callback) == 1
+        inner.set_result(1)
+        await asyncio.sleep(0)
+        assert not outer.done()
+        callback(inner)
+        assert await outer == 1
+
+    run(loop, main)
+
+
+def test_an_outer_future_that_somebody_else_has_settled(world: World, loop: Any) -> None:
+    reports = gather_reports(loop)
+
+    async def main() -> None:
+        inner = loop.create_future()
+        outer = world.module.shield(inner)
+        inner.set_result(1)
+        outer.set_result(2)
+        await asyncio.sleep(0)
+        assert await outer == 2
+
+    run(loop, main)
+    [report] = reports
+    assert report["message"].startswith("Exception in callback shield.<locals>._inner_done_callb")
+    assert isinstance(report["exception"], asyncio.InvalidStateError)
+
+
+def test_arguments_of_other_kinds(world: World, loop: Any) -> None:
+    class SubFuture(world.Future):  # type: ignore[misc,name-defined]
+        pass
+
+    class Awaitable:
+        def __await__(self) -> Any:
+            return give(1, 1).__await__()
+
+    async def main() -> None:
+        assert await world.module.shield(Awaitable()) == 1
+        future = SubFuture(loop=loop)
+        loop.call_soon(future.set_result, 2)
+        assert await world.module.shield(future) == 2
+        assert await world.module.shield(world.sleep(0, 3)) == 3
+        with pytest.raises(TypeError, match="awaitable"):
+            world.module.shield(1)
+        with pytest.raises(TypeError):
+            world.module.shield()
+        assert await world.module.shield(arg=give(4)) == 4
+        loop.set_debug(True)
+        assert await world.module.shield(give(5, 1)) == 5
+        loop.set_debug(False)
+
+    run(loop, main)
+
+
+def test_shields_of_shields(world: World, loop: Any) -> None:
+    async def main() -> None:
+        task = loop.create_task(give(1, 3))
+        outer = task
+        for _ in range(20):
+            outer = world.module.shield(outer)
+        both = world.module.gather(outer, world.module.shield(task), task)
+        assert await both == [1, 1, 1]
+
+    run(loop, main)
+
+
+def test_nothing_is_kept_alive(world: World, loop: Any) -> None:
+    async def main() -> list[Any]:
+        inner = loop.create_future()
+        outer = world.module.shield(inner)
+        repr(inner), repr(outer)
+        return [weakref.ref(inner), weakref.ref(outer)]
+
+    references = run(loop, main)
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
+
+
+# ---------------------------------------------------------------------------------------------
+# As asyncio does it, turn for turn
+# ---------------------------------------------------------------------------------------------
+
+# Where callbacks are written, and the numbers of tasks, are no part of the story.
+PLACES = re.compile(r" at /\S*/tasks\.py:\d+| name='Task-\d+'")
+
+
+def play(module: Any, new_event_loop: Any, act: Callable[[Any, Any, list[str]], Any]) -> list[str]:
+    """Run a story in one world, turn by turn, and give what was told."""
+    loop = new_event_loop()
+    told: list[str] = []
+    loop.set_exception_handler(lambda _, context: told.append(f"report {context['message'][:40]}"))
+    try:
+        task = loop.create_task(act(module, loop, told))
+        for turn in range(40):
+            told.append(f"turn {turn}")
+            World.turn(loop)
+            if task.done():
+                break
+        for left in sorted(asyncio.all_tasks(loop), key=lambda t: int(t.get_name()[5:])):
+            left.cancel()
+        World.turn(loop, 5)
+        told.append(repr(task))
+        del task
+        gc.collect()
+    finally:
+        loop.close()
+    return [PLACES.sub("", without_addresses(line)) for line in told]
+
+
+@pytest.mark.slow
+def test_random_shields_are_as_asyncio_has_them(world: World) -> None:
+    def story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
+        async def act(module: Any, loop: Any, told: list[str]) -> None:
+            draw = random.Random(seed)
+            futures = [loop.create_future() for _ in range(3)]
+            shields: list[Any] = []
+            for _ in range(draw.randrange(4, 14)):
+                kind = draw.randrange(4)
+                future = draw.choice(futures)
+                if kind == 0:
+                    shields.append(module.shield(draw.choice([*futures, *shields])))
+                elif kind == 1 and shields:
+                    told.append(f"cancel {draw.choice(shields).cancel('now')}")
+                elif kind == 2 and not future.done():
+                    settle: list[Callable[[], object]] = [
+                        future.cancel,
+                        lambda f=future: f.set_result("set"),
+                        lambda f=future: f.set_exception(OSError("set")),
+                    ]
+                    draw.choice(settle)()
+                for _ in range(draw.randrange(3)):
+                    await asyncio.sleep(0)
+                told.extend(repr(each) for each in [*futures, *shields])
+
+        return act
+
+    for seed in range(70):
+        expected = play(asyncio, STOCK["new_event_loop"], story(seed))
+        assert play(world.module, world.new_event_loop, story(seed)) == expected, seed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [1, KeyError("a")], ids=["result", "error"])
+def test_cancelled_at_every_turn(world: World, value: Any) -> None:
+    def story(turn: int, whom: int) -> Callable[[Any, Any, list[str]], Any]:
+        async def act(module: Any, loop: Any, told: list[str]) -> None:
+            async def user() -> None:
+                try:
+                    told.append(repr(await outer))
+                except BaseException as error:
+                    told.append(repr(error))
+                    raise
+
+            inner = loop.create_task(give(value, 2))
+            outer = module.shield(inner)
+            waiting = loop.create_task(user())
+            targets = [waiting, outer, inner]
+            for each in targets:
+                each.add_done_callback(lambda done: told.append(f"done {done!r}"))
+            for now in range(7):
+                if now == turn:
+                    told.append(f"cancel {targets[whom].cancel('now')}")
+                await asyncio.sleep(0)
+            told.extend(repr(each) for each in targets)
+
+        return act
+
+    for turn, whom in itertools.product(range(7), range(3)):
+        expected = play(asyncio, STOCK["new_event_loop"], story(turn, whom))
+        told = play(world.module, world.new_event_loop, story(turn, whom))
+        assert told == expected, (turn, whom)
