@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import socket
 import sys
 import threading
@@ -21,6 +22,9 @@ from asyncio.log import logger
 
 from . import _batonloop, resolver
 from .names import complete
+
+# asyncio's exceptions for those of concurrent.futures that mean the same.
+_convert_future_exc = vars(futures)["_convert_future_exc"]
 
 # The name tells type checkers what they need; the module typing, which costs as much to import as
 # all of this package, is left alone at run time. (Up to 3.13 asyncio imports it.)
@@ -275,7 +279,14 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
             _check_callback(func, "run_in_executor")
         if executor is None:
             executor = self._ensure_default_executor()
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
+        job = executor.submit(func, *args)
+        if type(job) is not concurrent.futures.Future:
+            return asyncio.wrap_future(job, loop=self)
+        # As wrap_future() does it, without the questions whose answers are known here.
+        future = self.create_future()
+        future.add_done_callback(functools.partial(_cancel_job, job))
+        job.add_done_callback(functools.partial(_tell_of_job, self, future))
+        return future
 
     def _ensure_default_executor(self) -> concurrent.futures.ThreadPoolExecutor:
         if self._executor_shutdown_called:
@@ -497,6 +508,35 @@ def _run_until_complete_cb(future: asyncio.Future[Any]) -> None:
         # It leaves the loop by itself, and that run is over. To stop now would end the next one.
         return
     futures._get_loop(future).stop()  # type: ignore[attr-defined]
+
+
+def _cancel_job(job: concurrent.futures.Future[Any], future: asyncio.Future[Any]) -> None:
+    """Cancel what runs in an executor if nobody waits for it any more."""
+    if future.cancelled():
+        job.cancel()
+
+
+def _tell_of_job(
+    loop: BaseEventLoop, future: asyncio.Future[Any], job: concurrent.futures.Future[Any]
+) -> None:
+    """Let the loop settle the future of a job that is done. The executor's thread calls it."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_settle_by_job, future, job)
+
+
+def _settle_by_job(future: asyncio.Future[Any], job: concurrent.futures.Future[Any]) -> None:
+    """Give the future the outcome of its job, in the loop's thread."""
+    if future.cancelled():
+        return
+    if job.cancelled():
+        future.cancel()
+        return
+    # A job that is done stays as it is: no lock is needed to look at it.
+    error = job._exception
+    if error is None:
+        future.set_result(job._result)
+    else:
+        future.set_exception(_convert_future_exc(error))
 
 
 def _set_unless_done(future: asyncio.Future[None]) -> None:

@@ -228,3 +228,88 @@ def test_a_broken_executor_is_heard(world: World, loop: Any, logged: Log) -> Non
     with pytest.raises(LookupError, match=r"^no room$"):
         loop.run_in_executor(Broken(), int)
     assert logged.texts() == []
+
+
+class ByHand(concurrent.futures.Executor):
+    """Its jobs are settled by the test."""
+
+    def __init__(self) -> None:
+        self.jobs: list[concurrent.futures.Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        self.jobs.append(concurrent.futures.Future())
+        return self.jobs[-1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kind"),
+    [
+        (concurrent.futures.CancelledError, asyncio.CancelledError),
+        (concurrent.futures.InvalidStateError, asyncio.InvalidStateError),
+        (concurrent.futures.TimeoutError, asyncio.TimeoutError),
+    ],
+)
+def test_an_exception_of_futures_comes_back_as_asyncios(
+    world: World, loop: Any, theirs: Any, kind: Any
+) -> None:
+    executor = ByHand()
+    future = loop.run_in_executor(executor, int)
+    executor.jobs[0].set_exception(theirs("word"))
+    with pytest.raises(kind) as caught:
+        loop.run_until_complete(future)
+    assert type(caught.value) is kind
+    assert caught.value.args == ("word",)
+
+
+def test_a_job_that_its_executor_cancels_cancels_the_future(world: World, loop: Any) -> None:
+    executor = ByHand()
+    future = loop.run_in_executor(executor, int)
+    executor.jobs[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(future)
+    assert future.cancelled()
+
+
+def test_a_cancelled_future_cancels_its_job_a_turn_later(world: World, loop: Any) -> None:
+    executor = ByHand()
+    future = loop.run_in_executor(executor, int)
+    future.cancel()
+    assert not executor.jobs[0].cancelled()
+    world.turn(loop)
+    assert executor.jobs[0].cancelled()
+    # What the job tells then finds nobody.
+    world.turn(loop, 2)
+    assert future.cancelled()
+
+
+def test_the_outcome_takes_a_turn_to_arrive(world: World, loop: Any) -> None:
+    executor = ByHand()
+    future = loop.run_in_executor(executor, int)
+    executor.jobs[0].set_result("done")
+    assert not future.done()
+    world.turn(loop)
+    assert future.result() == "done"
+
+
+def test_an_outcome_for_a_future_that_was_settled_by_hand_is_heard_of(
+    world: World, loop: Any, logged: Log
+) -> None:
+    executor = ByHand()
+    future = loop.run_in_executor(executor, int)
+    future.set_result("by hand")
+    executor.jobs[0].set_result("done")
+    world.turn(loop, 2)
+    assert future.result() == "by hand"
+    assert len(logged.records) == 1
+
+
+def test_a_job_that_ends_after_the_loop_disturbs_nobody(world: World) -> None:
+    loop = world.new_event_loop()
+    executor = ByHand()
+    cancelled = loop.run_in_executor(executor, int)
+    left = loop.run_in_executor(executor, int)
+    cancelled.cancel()
+    loop.close()
+    for job in executor.jobs:
+        job.set_result("late")
+    assert not left.done()

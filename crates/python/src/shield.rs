@@ -90,8 +90,8 @@ fn join<'py>(inner: &PyFuture<'py>, outer: &PyFuture<'py>) -> PyResult<()> {
     }
     outside.fields().twin.fill(inside.as_any().clone());
     outside.fields().is_outside.set(true);
-    futures::add_resident(inner, inside.as_any())?;
-    futures::add_resident(outer, outside.as_any())
+    futures::add_resident(inner, inside.as_any(), None)?;
+    futures::add_resident(outer, outside.as_any(), None)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let Some(future) = kind::cast_exact_future(&object) else {
         return Err(exceptions::stranger(&object).into());
     };
-    let Some(resident) = futures::take_resident(future) else {
+    let Some((resident, _)) = futures::take_resident(future) else {
         return Ok(());
     };
     let Some(shield) = kind::cast_exact::<Shield>(&resident) else {
