@@ -14,4 +14,11 @@ step "ruff format" "$tools/ruff" format --check --diff . || status=1
 step "mypy" "$tools/mypy" || status=1
 step "stubtest" env MYPYPATH=python "$tools/python" -m mypy.stubtest batonloop._batonloop \
     --ignore-disjoint-bases --allowlist scripts/stubtest-allowlist.txt || status=1
+# The tools for this are fetched for this alone, so lint does without it where they cannot be had.
+say "tools to docs, for Python $1, if they can be had"
+if make --no-print-directory ".venv/$1/have-docs" >"$(log_of "tools to docs")" 2>&1 </dev/null; then
+    scripts/docs.sh "$1" pages || status=1
+else
+    say "Left out: pages of the documents: pip could not install requirements/docs.txt"
+fi
 exit "$status"
