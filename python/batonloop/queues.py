@@ -7,6 +7,7 @@ import sys
 from asyncio import QueueEmpty, QueueFull
 
 from ._batonloop import Queue
+from .names import complete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,3 +49,6 @@ class LifoQueue(Queue["_T"]):
     def _get(self) -> _T:
         item: _T = self._queue.pop()
         return item
+
+
+complete(globals())

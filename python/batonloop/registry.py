@@ -11,12 +11,15 @@ import weakref
 from asyncio import tasks
 from itertools import chain
 
-from . import _batonloop
+from . import _batonloop as _native_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+# To type checkers it has what it has on the newest Python, which is less.
+_batonloop: Any = _native_module
 
 # The module global that asyncio's all_tasks() reads: `_all_tasks` in 3.11, then `_scheduled_tasks`.
 _NAME = "_scheduled_tasks" if hasattr(tasks, "_scheduled_tasks") else "_all_tasks"

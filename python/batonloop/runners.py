@@ -6,6 +6,7 @@ import asyncio
 from asyncio import events as _asyncio_events
 
 from . import events
+from .names import complete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,3 +74,6 @@ def _new_current_loop() -> asyncio.AbstractEventLoop:
     loop = events.new_event_loop()
     _asyncio_events.set_event_loop(loop)
     return loop
+
+
+complete(globals())

@@ -22,6 +22,7 @@ from asyncio.log import logger
 
 from . import _batonloop, sslproto
 from .base_events import BaseEventLoop
+from .names import complete
 
 try:
     import ssl
@@ -314,10 +315,11 @@ class BaseSelectorEventLoop(BaseEventLoop):
             ssl_shutdown_timeout,
             context,
         )
+        its: Any = server
         if sys.version_info >= (3, 13) and type(server) is _asyncio_base_events.Server:
             # Nobody is connected yet, or the set is ours already.
-            if not server._clients:
-                server._clients = _batonloop._Clients()
+            if not its._clients:
+                its._clients = _batonloop._Clients()
         is_tcp = sock.proto == socket.IPPROTO_TCP
         is_usual = (
             sock.family in (socket.AF_INET, socket.AF_INET6) and (is_tcp or sock.proto == 0)
@@ -382,3 +384,5 @@ class BaseSelectorEventLoop(BaseEventLoop):
 
 
 _with_borrowed(BaseSelectorEventLoop)
+
+complete(globals())

@@ -13,6 +13,7 @@ from asyncio.sslproto import (
 )
 
 from . import _batonloop
+from .names import complete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,3 +69,5 @@ _METHODS = frozenset(
     for name in vars(asyncio.sslproto.SSLProtocol)
     if not name.startswith("__") and hasattr(_batonloop.SSLProtocol, name)
 )
+
+complete(globals())

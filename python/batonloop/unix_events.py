@@ -15,6 +15,7 @@ from asyncio.log import logger
 
 from . import _batonloop, base_subprocess
 from .base_events import _is_coroutine_function
+from .names import complete
 from .selector_events import BaseSelectorEventLoop
 
 TYPE_CHECKING = False
@@ -237,14 +238,14 @@ def _chosen_child_watcher() -> Any:
     Only where asyncio has child watchers, up to 3.13. What asyncio itself would choose does what
     the loop does anyway, or needs a thread for it.
     """
-    if sys.version_info >= (3, 14):
-        return None
-    watcher = getattr(asyncio.get_event_loop_policy(), "_watcher", None)
-    if type(watcher) in (
-        _asyncio_unix_events.PidfdChildWatcher,
-        _asyncio_unix_events.ThreadedChildWatcher,
-    ):
-        return None
+    watcher = None
+    if sys.version_info < (3, 14):
+        watcher = getattr(asyncio.get_event_loop_policy(), "_watcher", None)
+        if type(watcher) in (
+            _asyncio_unix_events.PidfdChildWatcher,
+            _asyncio_unix_events.ThreadedChildWatcher,
+        ):
+            return None
     return watcher
 
 
@@ -336,3 +337,28 @@ else:
         """
 
         _loop_factory = EventLoop
+
+
+if sys.version_info < (3, 14):
+    from asyncio.unix_events import (
+        AbstractChildWatcher,
+        FastChildWatcher,
+        MultiLoopChildWatcher,
+        PidfdChildWatcher,
+        SafeChildWatcher,
+        ThreadedChildWatcher,
+    )
+
+    DefaultEventLoopPolicy = EventLoopPolicy
+
+    __all__ += (
+        "AbstractChildWatcher",
+        "SafeChildWatcher",
+        "FastChildWatcher",
+        "PidfdChildWatcher",
+        "MultiLoopChildWatcher",
+        "ThreadedChildWatcher",
+        "DefaultEventLoopPolicy",
+    )
+
+complete(globals())

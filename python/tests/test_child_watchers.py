@@ -118,11 +118,19 @@ def test_the_watchers_of_asyncio_watch(world: World, loop: Any, name: str) -> No
     asyncio.set_child_watcher(watcher)
 
     async def one(status: int) -> None:
-        process = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exit {status}")
-        assert await process.wait() == status
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", f"read line; exit {status}", stdin=subprocess.PIPE
+        )
+        await process.communicate(b"go on\n")
+        assert process.returncode == status
 
     async def main() -> None:
-        await asyncio.gather(*[one(status) for status in range(5)])
+        if name == "MultiLoopChildWatcher":
+            # A signal in the midst of its handler makes it lose the status of a child.
+            for status in range(5):
+                await one(status)
+        else:
+            await asyncio.gather(*[one(status) for status in range(5)])
         async with child(loop, "/bin/cat") as (transport, protocol):
             transport.kill()
             await until(lambda: protocol.is_lost)

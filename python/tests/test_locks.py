@@ -232,8 +232,7 @@ def test_its_repr_tells_its_state(world: World, kind: str) -> None:
         "BoundedSemaphore": "unlocked, value:1",
         "Barrier": "filling, waiters:0/2",
     }
-    home = "asyncio" if kind == "Barrier" else world.name
-    pattern = rf"<{home}\.locks\.{kind} object at 0x\w+ \[{states[kind]}\]>"
+    pattern = rf"<{world.name}\.locks\.{kind} object at 0x\w+ \[{states[kind]}\]>"
     assert re.fullmatch(pattern, repr(primitive))
 
     async def main() -> None:
@@ -273,7 +272,7 @@ def test_it_takes_attributes_and_weak_references(world: World, kind: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_libraries_read_of_it(world: World, kind: str) -> None:
     primitive = make(world, kind)
-    assert type(primitive).__module__ == ("asyncio" if kind == "Barrier" else world.name) + ".locks"
+    assert type(primitive).__module__ == f"{world.name}.locks"
     assert type(primitive).__name__ == type(primitive).__qualname__ == kind
     if kind in ("Event", "Condition"):
         assert primitive._waiters == collections.deque()

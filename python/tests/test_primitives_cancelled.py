@@ -1,50 +1,13 @@
-"""Each primitive, with each of its users cancelled at each turn: nothing is lost, nobody overtakes.
-
-A scene is a few tasks that share a primitive and write down what they do. It runs undisturbed
-first, then again for every task and every turn with that task cancelled in that turn, and once
-more with two tasks cancelled. What they wrote must be what it is on stock asyncio, to the letter.
-"""
+"""Each primitive, with each of its users cancelled at each turn: none is lost, none overtakes."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import STOCK, World
-
-LAST_TURN = 40
-LAST_CANCEL = 14
-
-
-class Scene:
-    """One run: the primitive's module, what happened, and the tasks."""
-
-    def __init__(self, module: Any, loop: Any) -> None:
-        self.module = module
-        self.loop = loop
-        self.story: list[str] = []
-        self.tasks: list[Any] = []
-
-    def tell(self, who: str, what: object) -> None:
-        self.story.append(f"{who} {what}")
-
-    def start(self, name: str, act: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
-        async def guarded() -> None:
-            try:
-                self.tell(name, f"ends with {await act(*args)!r}")
-            except BaseException as error:
-                self.tell(name, f"ends by {error!r}")
-                raise
-
-        self.tasks.append(self.loop.create_task(guarded(), name=name))
-
-
-async def pause(turns: int = 1) -> None:
-    for _ in range(turns):
-        await asyncio.sleep(0)
+from conftest import World
+from scenes import Scene, compare_everywhere, pause
 
 
 def lock(scene: Scene) -> Callable[[], object]:
@@ -191,51 +154,7 @@ def lifo_queue(scene: Scene) -> Callable[[], object]:
 SCENES = (lock, semaphore, event, condition, barrier, queue, priority_queue, lifo_queue)
 
 
-Cancels = dict[int, list[int]]
-"""Which tasks to cancel, by their number, in which turn."""
-
-
-def play(module: Any, new_event_loop: Any, scene: Callable[[Scene], Any], cancels: Cancels) -> Any:
-    """What the scene tells, and what is left of it."""
-    loop = new_event_loop()
-    try:
-        stage = Scene(module, loop)
-        rest = scene(stage)
-        for turn in range(LAST_TURN):
-            for number in cancels.get(turn, ()):
-                stage.tell("cancel", f"{number}: {stage.tasks[number].cancel()}")
-            World.turn(loop)
-        # Whoever is left waits for somebody who was cancelled, or for ever.
-        for task in stage.tasks:
-            if not task.done():
-                stage.tell("left", task.get_name())
-                task.cancel()
-        loop.run_until_complete(asyncio.wait(stage.tasks))
-        for task in stage.tasks:
-            if not task.cancelled():
-                task.exception()
-        # Whose primitive it is and where it stands is no part of the story.
-        story = [
-            line.partition(" object at ")[0].replace(module.__name__, "") for line in stage.story
-        ]
-        return story, repr(rest()), len(stage.tasks)
-    finally:
-        loop.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_who_is_cancelled_takes_nothing_along(world: World, scene: Callable[[Scene], Any]) -> None:
-    def compare(cancels: Cancels) -> Any:
-        told = play(world.module, world.new_event_loop, scene, cancels)
-        assert told == play(asyncio, STOCK["new_event_loop"], scene, cancels), cancels
-        return told
-
-    story, _, count = compare({})
-    assert len(story) > 8
-    for turn, number in itertools.product(range(LAST_CANCEL), range(count)):
-        compare({turn: [number]})
-    for turn, number in itertools.product(range(LAST_CANCEL), range(count)):
-        other = (number + 1 + turn % (count - 1)) % count
-        compare({turn: [number, other]})
-        compare({turn: [number], turn + 1: [other]})
+    compare_everywhere(world, scene)

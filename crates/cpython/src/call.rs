@@ -117,8 +117,8 @@ unsafe extern "C" {
 /// # Errors
 ///
 /// AttributeError and what a descriptor raises.
-pub fn set_attribute(
-    object: &Bound<'_, PyAny>,
+pub fn set_attribute<T>(
+    object: &Bound<'_, T>,
     name: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {

@@ -24,6 +24,8 @@ use crate::layout::{
 };
 use crate::slot::Slot;
 
+pub use gatherings::Gathering;
+
 /// How many dead objects of a kind are kept for the next ones.
 const FREE_LIST_CAPACITY: usize = 1024;
 
@@ -405,10 +407,13 @@ pub fn task_as_future<'a, 'py>(task: &'a Bound<'py, Task>) -> &'a Bound<'py, Fut
     unsafe { task.as_any().cast_unchecked() }
 }
 
-/// `object` as a future, if it is exactly one of our own futures or tasks, not of a subclass.
+/// `object` as a future, if it is exactly one of our own futures or tasks or what `gather()` gives,
+/// not of a subclass. Tasks and gatherings are cancelled in their own ways.
 #[inline(always)]
 pub fn cast_exact_future<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Future>> {
-    cast_exact::<Future>(object).or_else(|| cast_exact::<Task>(object).map(task_as_future))
+    cast_exact::<Future>(object)
+        .or_else(|| cast_exact::<Task>(object).map(task_as_future))
+        .or_else(|| cast_exact::<Gathering>(object).map(gatherings::as_future))
 }
 
 /// A timer as the handle that it is.
@@ -710,5 +715,7 @@ pub fn type_object<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::P
 
 #[cfg(Py_3_13)]
 pub mod clients;
+pub mod gatherings;
 pub mod known;
 pub mod owners;
+pub mod waitings;

@@ -23,6 +23,7 @@ pub mod cell;
 pub mod exit;
 
 pub mod bytes;
+pub mod bytearray;
 pub mod call;
 pub mod buffer;
 pub mod context;
@@ -40,7 +41,11 @@ pub mod builder;
 
 pub mod native;
 
+pub mod number;
+
 pub mod locks;
+pub mod timeouts;
+pub mod streams;
 
 pub mod verify;
 

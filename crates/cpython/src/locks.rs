@@ -6,6 +6,7 @@ use pyo3::types::{DerefToPyAny, PyAny};
 use pyo3::{Bound, PyTypeInfo, Python, ffi};
 
 use crate::kind::{Kind, Shared};
+use crate::number::Number;
 use crate::slot::Slot;
 
 /// A lock, an event, a condition or a semaphore.
@@ -20,12 +21,10 @@ pub struct LockFields {
     pub event_loop: Slot,
     /// `_waiters`: a deque of futures; empty for None.
     pub waiters: Slot,
-    /// `_lock` of a condition.
-    pub lock: Slot,
     /// `_value` of a semaphore; of a lock and an event, whether it is locked or set.
-    pub value: Cell<i64>,
+    pub value: Number,
     /// `_bound_value` of a semaphore that has one.
-    pub bound: Cell<i64>,
+    pub bound: Number,
 }
 
 impl LockFields {
@@ -33,10 +32,16 @@ impl LockFields {
     const DICT_AND_WEAKREFS: [usize; 2] =
         [std::mem::offset_of!(Self, dict), std::mem::offset_of!(Self, weakrefs)];
 
+    /// `_lock` of a condition, which has no number to keep.
+    #[inline]
+    pub fn lock(&self) -> &Slot {
+        self.value.beside()
+    }
+
     /// Every slot.
     #[inline]
     fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
-        for slot in [&self.event_loop, &self.waiters, &self.lock] {
+        for slot in [&self.event_loop, &self.waiters, self.value.beside(), self.bound.beside()] {
             visit(slot);
         }
         #[cfg(not(Py_3_13))]
@@ -76,7 +81,7 @@ pub struct QueueFields {
     /// `_finished`: the event that `join()` waits for.
     pub finished: Slot,
     /// `_unfinished_tasks`.
-    pub unfinished: Cell<i64>,
+    pub unfinished: Number,
     /// How many items there is room for, where `_maxsize` is a plain number; none if without end.
     pub room: Cell<i64>,
     /// `_is_shutdown`.
@@ -98,6 +103,7 @@ impl QueueFields {
             &self.getters,
             &self.putters,
             &self.finished,
+            self.unfinished.beside(),
         ] {
             visit(slot);
         }
@@ -109,6 +115,7 @@ impl QueueFields {
 /// Marks a queue.
 pub enum Queue {}
 
+/// Kinds that share a struct with a dict and weak references, and need no finalizer.
 macro_rules! kinds {
     ($fields:ident: $($kind:ident in $shared:ident),*) => {$(
         static $shared: Shared = Shared::new();
@@ -147,6 +154,8 @@ macro_rules! kinds {
         impl DerefToPyAny for $kind {}
     )*};
 }
+
+pub(crate) use kinds;
 
 kinds!(LockFields:
     Lock in LOCK,

@@ -446,6 +446,54 @@ impl<K: Kind> TypeSlot<K> {
         Self::raw(ffi::Py_tp_str, unary::<K, F> as *mut c_void)
     }
 
+    /// `aiter()`.
+    pub fn aiter<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_am_aiter, unary::<K, F> as *mut c_void)
+    }
+
+    /// `anext()`: what is to be awaited for the next item.
+    pub fn anext<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> + Copy + 'static,
+    {
+        Self::raw(ffi::Py_am_anext, unary::<K, F> as *mut c_void)
+    }
+
+    /// What looks on when an attribute is set or deleted, before it is.
+    pub fn set_attribute<F>(_function: F) -> Self
+    where
+        F: for<'py> Fn(&Bound<'py, K>, &Bound<'py, PyAny>) + Copy + 'static,
+    {
+        unsafe extern "C" fn set<K, F>(
+            object: *mut ffi::PyObject,
+            name: *mut ffi::PyObject,
+            value: *mut ffi::PyObject,
+        ) -> c_int
+        where
+            K: Kind,
+            F: for<'py> Fn(&Bound<'py, K>, &Bound<'py, PyAny>) + Copy + 'static,
+        {
+            enter(-1, |py| {
+                // SAFETY: the interpreter passes a live object of this type.
+                let this = unsafe { borrow::<K>(py, &object) };
+                // SAFETY: the caller keeps the name alive.
+                let name = unsafe { borrow::<PyAny>(py, &name) };
+                conjure::<F>()(this, name);
+                let value = if value.is_null() {
+                    None
+                } else {
+                    // SAFETY: the caller keeps the value alive.
+                    Some(unsafe { borrow::<PyAny>(py, &value) })
+                };
+                crate::call::set_attribute(this, name, value).map(|()| 0)
+            })
+        }
+        Self::raw(ffi::Py_tp_setattro, set::<K, F> as *mut c_void)
+    }
+
     /// What `await` asks for.
     pub fn awaited<F>(_function: F) -> Self
     where

@@ -47,6 +47,13 @@ impl Slot {
         self.0.get() == object.as_ptr()
     }
 
+    /// Whether it holds just this object, and nobody else does but who shows it.
+    #[inline]
+    pub fn shares_only_with<T>(&self, object: &Bound<'_, T>) -> bool {
+        // SAFETY: the object is alive.
+        self.holds(object) && unsafe { ffi::Py_REFCNT(object.as_ptr()) } == 2
+    }
+
     /// Whether it holds None.
     #[inline]
     pub fn holds_none(&self, py: Python<'_>) -> bool {

@@ -69,6 +69,7 @@ impl EventLoop {
             has_own_get_debug: GilCell::new(true),
             has_own_create_future: GilCell::new(true),
             has_own_watching: GilCell::new(true),
+            has_before_sleep: GilCell::new(false),
             debug: GilCell::new(false),
             closed: GilCell::new(false),
             stopping: GilCell::new(false),
@@ -97,6 +98,9 @@ impl EventLoop {
             } else {
                 !holder.getattr("__dict__")?.contains(name)?
             };
+        }
+        if is_class {
+            self.has_before_sleep.set(py, holder.hasattr(intern!(py, "_before_sleep"))?);
         }
         let [call_soon, create_task, time, call_at, get_debug, create_future] = is_own;
         let watching = create_future && watches_as_we_do(holder, is_class)?;

@@ -21,11 +21,12 @@ use pyo3::exceptions::{
     PyBaseException, PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration,
     PyTypeError, PyValueError,
 };
-use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyString, PyType};
+use pyo3::{Bound, Py, PyErr, PyResult, Python, intern};
 
 use crate::futures;
-use crate::names::{boolean, none};
+use crate::names::{self, boolean, none};
 
 pub(crate) type PyCoroutine<'py> = Bound<'py, Coroutine>;
 
@@ -253,6 +254,55 @@ fn finalize(this: &PyCoroutine<'_>) {
     }
 }
 
+/// What those look at who draw stacks of what is suspended. Code and frame are a stand-in's, with
+/// the name and nothing else in it.
+fn inspected() -> [Property<Coroutine>; 6] {
+    [
+        Property::read(c"cr_running", c"Whether it has control.", |this: &PyCoroutine<'_>| {
+            Ok(boolean(this.py(), this.fields().stage() == RUNNING))
+        }),
+        Property::read(c"cr_suspended", c"Whether it waits.", |this: &PyCoroutine<'_>| {
+            Ok(boolean(this.py(), is_suspended(this)))
+        }),
+        Property::read(c"cr_await", c"What it waits for.", |this: &PyCoroutine<'_>| {
+            let awaited = this.fields().awaited.get(this.py()).filter(|_| is_suspended(this));
+            Ok(awaited.unwrap_or_else(|| none(this.py())))
+        }),
+        Property::read(c"cr_frame", c"A frame in its place.", |this: &PyCoroutine<'_>| {
+            if this.fields().stage() == CLOSED {
+                return Ok(none(this.py()));
+            }
+            stand_in(this)?.getattr(intern!(this.py(), "cr_frame"))
+        }),
+        Property::read(c"cr_code", c"Code in its place.", |this: &PyCoroutine<'_>| {
+            stand_in(this)?.getattr(intern!(this.py(), "cr_code"))
+        }),
+        Property::read(c"cr_origin", c"None.", |this: &PyCoroutine<'_>| Ok(none(this.py()))),
+    ]
+}
+
+fn is_suspended(this: &PyCoroutine<'_>) -> bool {
+    !matches!(this.fields().stage(), CREATED | RUNNING | CLOSED)
+}
+
+/// A coroutine in Python that is suspended for ever, to be shown in the place of this one. There is
+/// one for each body, made anew if somebody has cleared its frame: it costs a coroutine nothing.
+fn stand_in<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
+    static STAND_INS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let py = this.py();
+    let stand_ins = STAND_INS.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    let whole = qualified_name(this);
+    if let Some(known) = stand_ins.get_item(whole)?
+        && !known.getattr(intern!(py, "cr_frame"))?.is_none()
+    {
+        return Ok(known);
+    }
+    let name = this.fields().body().map_or("coroutine", |body| body.name);
+    let made = names::STAND_IN.get(py)?.call1((name, whole))?;
+    stand_ins.set_item(whole, &made)?;
+    Ok(made)
+}
+
 const DOC: &CStr = c"A coroutine whose body is native.";
 
 /// Makes the type.
@@ -271,10 +321,8 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             Property::read(c"__qualname__", c"With its class.", |this: &PyCoroutine<'_>| {
                 Ok(PyString::new(this.py(), qualified_name(this)).into_any())
             }),
-            Property::read(c"cr_running", c"Whether it has control.", |this: &PyCoroutine<'_>| {
-                Ok(boolean(this.py(), this.fields().stage() == RUNNING))
-            }),
         ])
+        .properties(inspected())
         .slots([
             TypeSlot::repr(repr),
             TypeSlot::finalize(finalize),

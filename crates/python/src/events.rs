@@ -7,6 +7,7 @@ use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, Handle, Task, TimerHandle};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
+use batonloop_cpython::timeouts::Timeout;
 use batonloop_cpython::{call, context, coroutine, verify};
 use pyo3::basic::CompareOp;
 use pyo3::types::{PyAny, PyAnyMethods, PyBool, PyDict, PyFloat, PyTuple, PyType};
@@ -182,7 +183,7 @@ fn as_handle<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Ha
 }
 
 #[inline]
-fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
+pub(crate) fn is_cancelled(handle: &Bound<'_, Handle>) -> bool {
     let py = handle.py();
     handle.fields().cancelled.holds(&*PyBool::new(py, true))
 }
@@ -243,7 +244,7 @@ pub(crate) fn report(handle: &Bound<'_, Handle>, error: PyErr) -> Outcome {
         return Err(error.into());
     }
     let fields = handle.fields();
-    let callback = fields.callback.get(py).unwrap_or_else(|| none(py));
+    let callback = shown_callback(handle)?;
     let arguments = arguments_tuple(handle)?;
     let event_loop = fields.event_loop.get(py).unwrap_or_else(|| none(py));
     let source = format_callback(&event_loop, &callback, &arguments)?;
@@ -283,7 +284,7 @@ fn format_callback<'py>(
 fn describe<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     if let Some(handle) = as_handle(object)
-        && let Some(callback) = handle.fields().callback.get(py)
+        && let Ok(callback) = shown_callback(handle)
         && let Ok(owner) = callback.getattr(intern!(py, "__self__"))
         && (kind::cast::<Task>(&owner).is_some()
             || owner.is_instance(names::ASYNCIO_TASK.get(py)?)?)
@@ -308,6 +309,15 @@ fn cancel<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
     fields.callback.set(none(py));
     fields.arguments.set(none(py));
     Ok(none(py))
+}
+
+/// `cancel()` of whatever a scheduling method of a loop returned.
+#[inline]
+pub(crate) fn cancel_any(handle: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Some(timer) = kind::cast_exact::<TimerHandle>(handle) {
+        return cancel_timer(timer).map(drop);
+    }
+    handle.call_method0(intern!(handle.py(), "cancel")).map(drop)
 }
 
 /// In debug mode a cancelled handle remembers what it looked like.
@@ -397,6 +407,18 @@ fn hash(timer: &Bound<'_, TimerHandle>) -> PyResult<isize> {
     timer.fields().when.get(py).unwrap_or_else(|| none(py)).hash()
 }
 
+/// `_callback`. A timeout of ours stands there itself, for the method that its timer calls.
+fn shown_callback<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
+    let py = handle.py();
+    match handle.fields().callback.get(py) {
+        Some(timeout) if kind::is_exact::<Timeout>(&timeout) => {
+            timeout.getattr(intern!(py, "_on_timeout"))
+        }
+        Some(callback) => Ok(callback),
+        None => Ok(none(py)),
+    }
+}
+
 /// `_args`: the tuple, made when somebody asks.
 fn arguments_tuple<'py>(handle: &Bound<'py, Handle>) -> PyResult<Bound<'py, PyAny>> {
     let py = handle.py();
@@ -454,8 +476,18 @@ slot_property!(get_repr, set_repr, repr);
 slot_property!(get_source_traceback, set_source_traceback, source_traceback);
 
 /// The attributes whose empty slots mean something.
-fn properties() -> [Property<Handle>; 4] {
+fn properties() -> [Property<Handle>; 5] {
     [
+        Property::write(
+            c"_callback",
+            c"What is called; None once cancelled.",
+            shown_callback,
+            |handle: &Bound<'_, Handle>, value| {
+                let value = value.cloned().unwrap_or_else(|| none(handle.py()));
+                handle.fields().callback.set(value);
+                Ok(())
+            },
+        ),
         Property::write(
             c"_args",
             c"The arguments, a tuple; None once cancelled.",

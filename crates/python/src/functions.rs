@@ -75,6 +75,27 @@ fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound
         .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
 }
 
+/// `wait_for(fut, timeout)`; before 3.12 it is asyncio's own.
+#[cfg(Py_3_12)]
+fn wait_for<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = module.py();
+    let (awaitable, timeout) = match (args.positional(), args.has_keywords()) {
+        ([awaitable, timeout], false) => (Some(awaitable), Some(timeout)),
+        _ => {
+            let [awaitable, timeout] = args.parse("wait_for", ["fut", "timeout"], 2)?;
+            (awaitable, timeout)
+        }
+    };
+    if let (Some(awaitable), Some(timeout)) = (awaitable, timeout)
+        && (timeout.is_none() || plain_number(timeout).is_some_and(|seconds| seconds > 0.0))
+    {
+        return crate::wait_for::new(awaitable, timeout);
+    }
+    names::ASYNCIO_WAIT_FOR
+        .get(py)?
+        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+}
+
 /// The value of an int or float, and of nothing that derives from them.
 #[inline]
 fn plain_number(delay: &Bound<'_, PyAny>) -> Option<f64> {
@@ -94,6 +115,13 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         method::function(module, name, c"create_task", CREATE_TASK, create_task)?,
     )?;
     module.add("sleep", method::function(module, name, c"sleep", SLEEP, sleep)?)?;
+    names::CURRENT_TASK.get(py)?;
+    #[cfg(Py_3_12)]
+    {
+        names::ASYNCIO_WAIT_FOR.get(py)?;
+        let function = method::function(module, name, c"wait_for", WAIT_FOR, wait_for)?;
+        module.add("wait_for", function)?;
+    }
     module.add("all_tasks", py.import("asyncio.tasks")?.getattr(intern!(py, "all_tasks"))?)?;
     module
         .add("current_task", py.import("asyncio.tasks")?.getattr(intern!(py, "current_task"))?)?;
@@ -107,3 +135,8 @@ const CREATE_TASK: &std::ffi::CStr = c"\
 const SLEEP: &std::ffi::CStr = c"\
     sleep(delay, result=None)\n\nSuspend for delay seconds and return result; zero or less \
     lets the others run once.";
+#[cfg(Py_3_12)]
+const WAIT_FOR: &std::ffi::CStr = c"\
+    wait_for(fut, timeout)\n\nWait for fut, and return its result; after timeout seconds cancel \
+    it and raise TimeoutError.\n\nNone waits for ever. A coroutine is awaited in the task that \
+    waits; a task or future is cancelled\nwhen the wait is, unless it is wrapped in shield().";

@@ -4,7 +4,7 @@
 //!
 //! A task of ours that waits stands in `callback0` itself, with None for a context: waking it needs
 //! no callable, no handle and no call. Whoever looks at the callbacks from outside gets a callable
-//! in its place ([`present`]).
+//! in its place ([`present`]). So does what `gather()` gives: see [`residents`].
 
 use batonloop_core::{InvalidState, Stage};
 use batonloop_cpython::Outcome;
@@ -212,6 +212,10 @@ pub(crate) fn finish_in<'py>(
         ours.queue(first, waiter(py)?.verb);
         return Ok(());
     }
+    if let Some(resident) = resident(&first, fields.context0.get(py).as_ref()) {
+        fields.context0.clear(py);
+        return schedule_resident(ours, future, resident, first);
+    }
     schedule(future, first, fields.context0.take(py))
 }
 
@@ -350,6 +354,9 @@ fn schedule<'py>(
         ours.queue(callback, waiter(py)?.verb);
         return Ok(());
     }
+    if let Some(resident) = resident(&callback, context.as_ref()) {
+        return schedule_resident(ours, future, resident, callback);
+    }
     let context = context.filter(|context| !context.is_none());
     let arguments = Arguments::One(future.as_any().clone());
     let callback = Callback {
@@ -376,6 +383,12 @@ fn schedule_politely<'py>(
     let call_soon = intern!(py, "call_soon");
     let keywords = PyDict::new(py);
     let task = kind::cast::<Task>(callback).filter(|_| is_waiter(callback, context));
+    if let Some(resident) = resident(callback, context) {
+        keywords.set_item(intern!(py, "context"), (resident.context)(callback))?;
+        let callable = (resident.callable)(callback)?;
+        event_loop.call_method(call_soon, (callable, future), Some(&keywords))?;
+        return Ok(());
+    }
     let Some(task) = task else {
         keywords.set_item(intern!(py, "context"), context)?;
         event_loop.call_method(call_soon, (callback, future), Some(&keywords))?;
@@ -575,6 +588,19 @@ fn add_done_callback<'py>(
     Ok(none(py))
 }
 
+/// The context that Python sees beside a callback.
+fn present_context<'py>(
+    callback: &Bound<'py, PyAny>,
+    context: Option<Bound<'py, PyAny>>,
+) -> Option<Bound<'py, PyAny>> {
+    if let Some(resident) = resident(callback, context.as_ref()) {
+        return (resident.context)(callback);
+    }
+    context.filter(|context| !context.is_none()).or_else(|| {
+        kind::cast::<Task>(callback).and_then(|task| task.fields().context.get(callback.py()))
+    })
+}
+
 /// The callable that Python sees in a callback's place.
 fn present<'py>(
     callback: &Bound<'py, PyAny>,
@@ -584,6 +610,9 @@ fn present<'py>(
         && let Some(task) = kind::cast::<Task>(callback)
     {
         return (waiter(callback.py()).map_err(|error| *error)?.callable)(task);
+    }
+    if let Some(resident) = resident(callback, context) {
+        return (resident.callable)(callback);
     }
     Ok(callback.clone())
 }
@@ -597,6 +626,9 @@ fn remove_done_callback<'py>(
     let py = future.py();
     let fields = future.fields();
     let mut removed = 0_usize;
+    if stage(fields).is_done() {
+        return Ok(removed.into_pyobject(py)?.into_any());
+    }
     if let Some(first) = fields.callback0.get(py) {
         let shown = present(&first, fields.context0.get(py).as_ref())?;
         if shown.eq(callback)? && fields.callback0.holds(&first) {
@@ -693,6 +725,13 @@ fn new_iterator<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
 pub(crate) use iterator::FutureIter;
 
 mod iterator;
+
+pub(crate) use residents::{
+    GATHERING, Resident, WAITING, add_resident, take_resident, tell, tell_no_more,
+};
+use residents::{resident, schedule_resident};
+
+mod residents;
 
 pub(crate) use class::{call_exception_handler, cannot_delete, make_type, report_unretrieved};
 

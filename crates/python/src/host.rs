@@ -80,6 +80,8 @@ pub(crate) struct EventLoop {
     pub(crate) has_own_create_future: GilCell<bool>,
     /// Whether the methods that watch descriptors are ours: else calls of sockets go through them.
     pub(crate) has_own_watching: GilCell<bool>,
+    /// Whether the class has a `_before_sleep()`, which is then asked how long to sleep.
+    pub(crate) has_before_sleep: GilCell<bool>,
     /// Debug mode.
     pub(crate) debug: GilCell<bool>,
     /// Whether `close()` was called.

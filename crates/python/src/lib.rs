@@ -19,11 +19,17 @@ mod tasks;
 mod coroutines;
 mod mixins;
 mod sleep;
+mod gather;
+mod wait;
 mod locks;
 mod queues;
+mod timeouts;
+#[cfg(Py_3_12)]
+mod wait_for;
 mod selector_events;
 mod transports;
 mod sslproto;
+mod streams;
 mod base_events;
 mod functions;
 
@@ -75,6 +81,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     let [handle, timer] = events::make_types(py)?;
     let (future, task) = make_future_types(py, shared)?;
+    let gathering = gather::make_type(&future)?;
     let sleep = sleep::make_type(py)?;
     allow_direct_ssl(py)?;
     let ssl_transport = sslproto::make_transport_type(py)?;
@@ -87,6 +94,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TimerHandle", timer)?;
     module.add("Future", future)?;
     module.add("Task", task)?;
+    module.add("_GatheringFuture", gathering)?;
+    module.add("_Waiting", wait::make_type(py)?)?;
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add("_coroutine", coroutines::make_type(py)?)?;
@@ -94,6 +103,11 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for primitive in locks::make_types(py)? {
         module.add(primitive.name()?, primitive)?;
     }
+    module.add("Timeout", timeouts::make_type(py)?)?;
+    timeouts::add(module)?;
+    module.add("StreamReader", streams::make_reader_type(py)?)?;
+    module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
+    module.add("StreamWriter", streams::make_writer_type(py)?)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
@@ -115,6 +129,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
     module.add_function(wrap_pyfunction!(ssl_way, module)?)?;
     module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
+    gather::add(module)?;
+    wait::add(module)?;
     functions::add(module)
 }
 

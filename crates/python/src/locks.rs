@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::deque;
 use batonloop_cpython::kind::{self, Fields, Kind};
-use batonloop_cpython::locks::{Condition, Event, Lock, LockFields, Semaphore};
+use batonloop_cpython::locks::{BoundedSemaphore, Condition, Event, Lock, LockFields, Semaphore};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
 use pyo3::exceptions::PyRuntimeError;
@@ -23,7 +23,8 @@ use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
 use crate::mixins::{
-    ensure_nothing, get_loop, is_cancelled, is_done, new_future, owner, set_slot, settle,
+    Stateful, ensure_nothing, get_loop, is_cancelled, is_done, new_future, owner, set_slot,
+    set_whatever, settle, state_methods,
 };
 use crate::names::{self, boolean, none};
 
@@ -156,13 +157,28 @@ trait Primitive: Kind<Fields = LockFields> + PyTypeInfo {
 }
 
 impl Primitive for Lock {}
+impl Stateful for Lock {
+    const STATE: &'static [&'static str] = &["_waiters", "_locked"];
+}
 impl Primitive for Event {
     const ALWAYS_HAS_WAITERS: bool = true;
+}
+impl Stateful for Event {
+    const STATE: &'static [&'static str] = &["_waiters", "_value"];
 }
 impl Primitive for Condition {
     const ALWAYS_HAS_WAITERS: bool = true;
 }
+impl Stateful for Condition {
+    const STATE: &'static [&'static str] = &["_lock", "_waiters"];
+}
 impl Primitive for Semaphore {}
+impl Stateful for Semaphore {
+    const STATE: &'static [&'static str] = &["_waiters", "_value"];
+}
+impl Stateful for BoundedSemaphore {
+    const STATE: &'static [&'static str] = &["_bound_value", "_waiters", "_value"];
+}
 
 fn common_properties<K: Primitive>() -> [Property<K>; 2] {
     [
@@ -175,7 +191,10 @@ fn common_properties<K: Primitive>() -> [Property<K>; 2] {
                 }
                 Ok(this.fields().waiters.get(this.py()).unwrap_or_else(|| none(this.py())))
             },
-            |this: &Bound<'_, K>, value| set_slot(&this.fields().waiters, value),
+            |this: &Bound<'_, K>, value| match value {
+                value if K::ALWAYS_HAS_WAITERS => set_whatever(&this.fields().waiters, value),
+                value => set_slot(&this.fields().waiters, value),
+            },
         ),
         Property::write(
             c"_loop",
@@ -193,10 +212,9 @@ fn flag<K: Primitive>(name: &'static CStr, doc: &'static CStr) -> Property<K> {
     Property::write(
         name,
         doc,
-        |this: &Bound<'_, K>| Ok(boolean(this.py(), this.fields().value.get() != 0)),
+        |this: &Bound<'_, K>| Ok(this.fields().value.flag(this.py())),
         |this: &Bound<'_, K>, value| {
-            let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-            this.fields().value.set(value.into());
+            this.fields().value.set_flag(value.ok_or_else(futures::cannot_delete)?);
             Ok(())
         },
     )
@@ -267,19 +285,19 @@ fn acquire_lock<'py>(
     let fields = lock.fields();
     if stage == CREATED {
         given?;
-        if fields.value.get() != 0 || has_live_waiters(fields, py)? {
+        if fields.value.is_true(py)? || has_live_waiters(fields, py)? {
             return begin_to_wait(coroutine, &owner, fields);
         }
     } else {
         stop_waiting(coroutine, fields)?;
         if let Err(error) = given {
-            if exceptions::is_cancelled(&error, py) && fields.value.get() == 0 {
+            if exceptions::is_cancelled(&error, py) && !fields.value.is_true(py)? {
                 wake_up_first(lock)?;
             }
             return Err(error);
         }
     }
-    fields.value.set(1);
+    fields.value.set_plain(py, 1);
     Ok(Then::Done(if says_true { boolean(py, true) } else { none(py) }))
 }
 
@@ -305,10 +323,11 @@ fn wake_up_first_here(lock: &PyLock<'_>) -> PyResult<()> {
 }
 
 fn release_lock(lock: &PyLock<'_>) -> PyResult<()> {
-    if lock.fields().value.get() == 0 {
+    let (value, py) = (&lock.fields().value, lock.py());
+    if !value.is_true(py)? {
         return Err(PyRuntimeError::new_err("Lock is not acquired."));
     }
-    lock.fields().value.set(0);
+    value.set_plain(py, 0);
     wake_up_first(lock)
 }
 
@@ -323,7 +342,7 @@ fn make_lock(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 Ok(none(this.py()))
             }),
             Method::no_args(c"locked", c"Return True if lock is acquired.", |this: &PyLock<'_>| {
-                Ok(boolean(this.py(), this.fields().value.get() != 0))
+                Ok(this.fields().value.flag(this.py()))
             }),
             Method::no_args(
                 c"_wake_up_first",
@@ -336,12 +355,19 @@ fn make_lock(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             loop_method(),
         ])
         .methods(context_methods())
+        .methods(state_methods())
         .properties(common_properties())
         .properties([flag(c"_locked", c"Whether it is acquired.")])
         .slots([
-            TypeSlot::init(|_: &PyLock<'_>, args, kwargs| ensure_nothing("Lock", args, kwargs)),
+            TypeSlot::init(|this: &PyLock<'_>, args, kwargs| {
+                ensure_nothing("Lock", args, kwargs)?;
+                this.fields().waiters.clear(this.py());
+                this.fields().value.set_plain(this.py(), 0);
+                Ok(())
+            }),
             TypeSlot::repr(|this: &PyLock<'_>| {
-                let state = if this.fields().value.get() != 0 { "locked" } else { "unlocked" };
+                let is_locked = this.fields().value.is_true(this.py())?;
+                let state = if is_locked { "locked" } else { "unlocked" };
                 describe(this.as_any(), this.fields(), state)
             }),
         ])
@@ -359,8 +385,9 @@ pub(crate) fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 5]> {
 }
 
 const LOCK: &CStr = c"\
-    A lock for tasks, free at first.\n\nacquire() waits until it is free and takes it; release() \
-    frees it and lets the first of those who wait\ngo on. `async with lock:` does both.";
+    Lock()\n--\n\nA lock for tasks, free at first.\n\nacquire() waits until it is free and takes \
+    it; release() frees it and lets the first of those who\nwait go on. `async with lock:` does \
+    both.";
 const ACQUIRE: &CStr = c"\
     Wait until it can be acquired, acquire it, and return True.\n\nA coroutine.";
 const RELEASE: &CStr = c"\

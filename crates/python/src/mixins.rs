@@ -1,11 +1,14 @@
 //! What locks and queues have in common: the loop they belong to, and those who wait.
 
 use batonloop_core::Stage;
-use batonloop_cpython::kind::{self, Fields};
+use batonloop_cpython::kind::{self, Fields, Kind};
+use batonloop_cpython::method::Method;
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple, PyTupleMethods};
-use pyo3::{Bound, PyResult, intern};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple, PyTupleMethods,
+};
+use pyo3::{Bound, IntoPyObject, PyResult, intern};
 
 use crate::coroutines::PyCoroutine;
 use crate::futures;
@@ -74,9 +77,99 @@ pub(crate) fn set_slot(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResul
     Ok(())
 }
 
+/// Writes an attribute that a slot holds; None is as good as anything.
+pub(crate) fn set_whatever(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    slot.set(value.ok_or_else(futures::cannot_delete)?.clone());
+    Ok(())
+}
+
 /// What the coroutine's method was called on.
 pub(crate) fn owner<'py>(this: &PyCoroutine<'py>) -> Bound<'py, PyAny> {
     this.fields().owner.get(this.py()).unwrap_or_else(|| none(this.py()))
+}
+
+/// What a primitive looks like to `copy` and `pickle`: an object whose dict holds these.
+pub(crate) trait Stateful: Kind {
+    /// The attributes, in the order in which asyncio's `__init__()` sets them.
+    const STATE: &'static [&'static str];
+}
+
+/// `__getstate__()` and its kin. The state is what asyncio's object has in its dict; `_loop` is
+/// there once it belongs to a loop, and what a subclass has not set is not.
+pub(crate) fn state_methods<K: Stateful>() -> [Method<K>; 3] {
+    [
+        Method::no_args(c"__getstate__", c"Helper for pickle.", state_of),
+        Method::one_arg(c"__setstate__", c"Helper for pickle.", set_state),
+        // The older protocols of pickle refuse a type that is not written in Python.
+        Method::one_arg(
+            c"__reduce_ex__",
+            c"Helper for pickle.",
+            |this: &Bound<'_, K>, protocol: &Bound<'_, PyAny>| {
+                let protocol = protocol.extract::<i64>()?.max(2);
+                let plain = this.py().get_type::<PyAny>();
+                plain.call_method1(intern!(this.py(), "__reduce_ex__"), (this.as_any(), protocol))
+            },
+        ),
+    ]
+}
+
+/// What names in the slots of a subclass there are.
+fn slot_names<'py>(this: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    py.import("copyreg")?.call_method1(intern!(py, "_slotnames"), (this.get_type(),))
+}
+
+fn state_of<'py, K: Stateful>(this: &Bound<'py, K>) -> PyResult<Bound<'py, PyAny>> {
+    let (this, py) = (this.as_any(), this.py());
+    let state = PyDict::new(py);
+    for name in K::STATE {
+        if let Some(value) = this.getattr_opt(*name)? {
+            state.set_item(name, value)?;
+        }
+    }
+    state.update(this.getattr(intern!(py, "__dict__"))?.cast::<PyMapping>()?)?;
+    let event_loop = this.getattr(intern!(py, "_loop"))?;
+    if !event_loop.is_none() {
+        state.set_item(intern!(py, "_loop"), event_loop)?;
+    }
+    let slots = PyDict::new(py);
+    for name in slot_names(this)?.try_iter()? {
+        let name = name?.cast_into::<PyString>()?;
+        if let Some(value) = this.getattr_opt(&name)? {
+            slots.set_item(name, value)?;
+        }
+    }
+    if slots.is_empty() {
+        return Ok(state.into_any());
+    }
+    Ok((state, slots).into_pyobject(py)?.into_any())
+}
+
+fn set_state<'py, K: Stateful>(
+    this: &Bound<'py, K>,
+    state: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (this, py) = (this.as_any(), this.py());
+    let (state, slots) = match state.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() {
+        Ok(both) => both,
+        Err(_) => (state.clone(), none(py)),
+    };
+    let dict = this.getattr(intern!(py, "__dict__"))?;
+    for item in state.cast::<PyDict>()?.copy()?.iter() {
+        let (name, value) = item;
+        let known = name.cast::<PyString>()?;
+        if known == "_loop" || K::STATE.iter().any(|each| known == each) {
+            this.setattr(known, value)?;
+        } else {
+            dict.set_item(name, value)?;
+        }
+    }
+    if let Ok(slots) = slots.cast::<PyDict>() {
+        for (name, value) in slots.copy()?.iter() {
+            this.setattr(name.cast::<PyString>()?, value)?;
+        }
+    }
+    Ok(none(py))
 }
 
 /// Refuses arguments where there are none to give.

@@ -79,10 +79,15 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
 pub(crate) static ASYNCIO_CONDITION: Imported = Imported::new("asyncio.locks", "Condition");
+pub(crate) static ASYNCIO_SEMAPHORE: Imported = Imported::new("asyncio.locks", "Semaphore");
 pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "QueueEmpty");
 pub(crate) static QUEUE_FULL: Imported = Imported::new("asyncio.queues", "QueueFull");
 #[cfg(Py_3_13)]
 pub(crate) static QUEUE_SHUT_DOWN: Imported = Imported::new("asyncio.queues", "QueueShutDown");
+pub(crate) static INCOMPLETE_READ_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "IncompleteReadError");
+pub(crate) static LIMIT_OVERRUN_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "LimitOverrunError");
 pub(crate) static LOGGER: Imported = Imported::new("asyncio.log", "logger");
 pub(crate) static SELECTOR_EVENT_LOOP: Imported =
     Imported::new("asyncio.selector_events", "BaseSelectorEventLoop");
@@ -95,10 +100,33 @@ pub(crate) static THREAD_SAFE_HANDLE: Imported =
     Imported::new("batonloop.events", "_ThreadSafeHandle");
 #[cfg(Py_3_14)]
 pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
+/// What native coroutines show in their place.
+pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers", "_stand_in");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
+pub(crate) static ASYNCIO_WAIT_FOR: Imported = Imported::new("asyncio.tasks", "wait_for");
+pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
+/// An `async def` that awaits what it is given.
+pub(crate) static AWAITING: Imported = Imported::new("batonloop.tasks", "_awaiting");
+/// asyncio's own, which is asked how the running Python treats what differs between versions.
+pub(crate) static ASYNCIO_TIMEOUT: Imported = Imported::new("asyncio.timeouts", "Timeout");
+pub(crate) static TIMEOUT_STATE: Imported = Imported::new("asyncio.timeouts", "_State");
 pub(crate) static ASYNCIO_CREATE_TASK: Imported = Imported::new("asyncio.tasks", "create_task");
+pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks", "ensure_future");
+pub(crate) static ASYNCIO_GATHER: Imported = Imported::new("asyncio.tasks", "gather");
+pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
+    Imported::new("asyncio.tasks", "_GatheringFuture");
+pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_release_waiter");
+pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
+pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
+#[cfg(Py_3_14)]
+pub(crate) static CURRENT_TASK: Imported = Imported::new("_asyncio", "current_task");
+#[cfg(Py_3_14)]
+pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =
+    Imported::new("batonloop._batonloop", "_discard_awaited_by");
+#[cfg(Py_3_14)]
+pub(crate) static PARTIAL: Imported = Imported::new("functools", "partial");
 
 // The network: asyncio's abstract classes, which ours derive from, and its helpers.
 pub(crate) static WARN: Imported = Imported::new("warnings", "warn");
@@ -111,6 +139,12 @@ pub(crate) static READ_TRANSPORT: Imported = Imported::new("asyncio.transports",
 pub(crate) static WRITE_TRANSPORT: Imported = Imported::new("asyncio.transports", "WriteTransport");
 pub(crate) static BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "BufferedProtocol");
+pub(crate) static ASYNCIO_STREAM_READER: Imported =
+    Imported::new("asyncio.streams", "StreamReader");
+pub(crate) static ASYNCIO_STREAM_WRITER: Imported =
+    Imported::new("asyncio.streams", "StreamWriter");
+pub(crate) static STREAM_READER_PROTOCOL: Imported =
+    Imported::new("batonloop.streams", "StreamReaderProtocol");
 pub(crate) static FEED_BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "_feed_data_to_buffered_proto");
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");
@@ -148,6 +182,10 @@ pub(crate) static AF_INET6: Imported = Imported::new("socket", "AF_INET6");
 /// Where datagrams wait: taken from the left at the price of one.
 pub(crate) static DEQUE: Imported = Imported::new("collections", "deque");
 
+pub(crate) static EXCEPTION_GROUP: Imported = Imported::new("builtins", "ExceptionGroup");
+pub(crate) static ROUND: Imported = Imported::new("builtins", "round");
+pub(crate) static STATIC_METHOD: Imported = Imported::new("builtins", "staticmethod");
+
 static BASE_EVENT_LOOP: Imported = Imported::new("asyncio.base_events", "BaseEventLoop");
 
 /// Whether `loop.create_task()` of this Python passes all its keywords to a task factory; so since
@@ -161,6 +199,16 @@ pub(crate) fn passes_keywords_to_factories(py: Python<'_>) -> PyResult<bool> {
             let code = BASE_EVENT_LOOP.get(py)?.getattr("create_task")?.getattr("__code__")?;
             Ok(code.getattr("co_flags")?.extract::<u32>()? & TAKES_KEYWORDS != 0)
         })
+        .copied()
+}
+
+/// Whether `gather()` of this Python unlinks its caller from the children when it is over, and not
+/// only each child that is done; so in newer ones of 3.14.
+#[cfg(Py_3_14)]
+pub(crate) fn has_discard_awaited_by(py: Python<'_>) -> PyResult<bool> {
+    static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
+    ANSWER
+        .get_or_try_init(py, || py.import("asyncio.tasks")?.hasattr("_discard_awaited_by"))
         .copied()
 }
 
@@ -179,6 +227,7 @@ pub(crate) fn import_all(py: Python<'_>) -> PyResult<()> {
         &WARN,
         &ASYNCIO_SSL_PROTOCOL,
         &ASYNCIO_CONDITION,
+        &ASYNCIO_SEMAPHORE,
     ] {
         imported.get(py)?;
     }

@@ -80,3 +80,15 @@ impl<const N: usize> Parameters<N> {
         PyTypeError::new_err(format!("{}.__init__() {what}", self.class))
     }
 }
+
+/// Whether an argument was given, and is None.
+pub(crate) fn is_given_as_none(
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    place: usize,
+    name: &str,
+) -> bool {
+    let by_place = args.get_item(place).is_ok_and(|argument| argument.is_none());
+    let by_name = || kwargs?.get_item(name).ok().flatten();
+    by_place || by_name().is_some_and(|argument| argument.is_none())
+}

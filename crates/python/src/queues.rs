@@ -14,6 +14,7 @@ use batonloop_cpython::locks::{Event, Queue, QueueFields};
 use batonloop_cpython::method::Args;
 use batonloop_cpython::native::Body;
 use batonloop_cpython::slot::Slot;
+use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyValueError;
 use pyo3::types::{PyAny, PyAnyMethods, PyInt};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
@@ -233,10 +234,10 @@ fn put_nowait<'py>(queue: &PyQueue<'py>, item: &Bound<'py, PyAny>) -> PyResult<(
     } else {
         queue.call_method1(intern!(py, "_put"), (item,))?;
     }
-    fields.unfinished.set(fields.unfinished.get() + 1);
+    fields.unfinished.increment(py)?;
     if let Some(finished) = fields.finished.get(py) {
         match kind::cast_exact::<Event>(&finished) {
-            Some(event) => event.fields().value.set(0),
+            Some(event) => event.fields().value.set_plain(py, 0),
             None => drop(finished.call_method0(intern!(py, "clear"))?),
         }
     }
@@ -311,7 +312,7 @@ static JOIN: Body = Body {
             let py = this.py();
             let owner = owner(this);
             let fields = queue_of(&owner)?.fields();
-            if stage != CREATED || fields.unfinished.get() <= 0 {
+            if stage != CREATED || !fields.unfinished.is(py, CompareOp::Gt, 0)? {
                 return Ok(Then::Done(none(py)));
             }
             let finished = fields.finished.get(py).unwrap_or_else(|| none(py));
@@ -321,12 +322,12 @@ static JOIN: Body = Body {
 };
 
 fn task_done<'py>(queue: &PyQueue<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let left = queue.fields().unfinished.get();
-    if left <= 0 {
+    let (unfinished, py) = (&queue.fields().unfinished, queue.py());
+    if unfinished.is(py, CompareOp::Le, 0)? {
         return Err(PyValueError::new_err("task_done() called too many times"));
     }
-    queue.fields().unfinished.set(left - 1);
-    if left == 1 {
+    unfinished.decrement(py)?;
+    if unfinished.is(py, CompareOp::Eq, 0)? {
         say_finished(queue)?;
     }
     Ok(none(queue.py()))
@@ -364,9 +365,11 @@ fn shutdown<'py>(queue: &PyQueue<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
             } else {
                 queue.call_method0(intern!(py, "_get"))?;
             }
-            fields.unfinished.set((fields.unfinished.get() - 1).max(0));
+            if fields.unfinished.is(py, CompareOp::Gt, 0)? {
+                fields.unfinished.decrement(py)?;
+            }
         }
-        if fields.unfinished.get() == 0 {
+        if fields.unfinished.is(py, CompareOp::Eq, 0)? {
             say_finished(queue)?;
         }
     }

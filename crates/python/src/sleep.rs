@@ -1,9 +1,9 @@
 //! What `sleep()` returns: for zero a coroutine that yields once, else one that waits for a timer.
 //!
 //! They are no `async def`, but behave like one: they may be awaited, wrapped in a task, driven by
-//! hand with `send`, `throw` and `close`, and warn if nobody ever does. The timer is a handle of the
-//! loop's `call_later()`, whatever that is, with asyncio's own callback: who looks at the loop sees
-//! what he knows.
+//! hand with `send`, `throw` and `close`, and warn if nobody ever does. The timer is a handle of
+//! the loop's `call_later()`, whatever that is, with asyncio's own callback: who looks at the loop
+//! sees what he knows.
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, Sleep};

@@ -8,9 +8,10 @@ use std::ffi::CStr;
 use batonloop_core::{Stage, TaskState};
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::cell::GilCell;
-use batonloop_cpython::kind::{self, Fields, Future, Task};
+use batonloop_cpython::kind::{self, Fields, Future, Sleep, Task};
 use batonloop_cpython::layout::TaskFields;
 use batonloop_cpython::method::{self, Args, Method, Property, TypeSlot};
+use batonloop_cpython::native::Coroutine;
 use batonloop_cpython::{context, coroutine};
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError};
 use pyo3::types::{
@@ -232,10 +233,12 @@ pub(crate) fn context<'py>(task: &PyTask<'py>) -> Option<Bound<'py, PyAny>> {
     task.fields().context.get(task.py())
 }
 
-/// Whether [`new`] serves for this coroutine.
+/// Whether [`new`] serves for this coroutine: it is one for certain.
 #[inline]
 pub(crate) fn is_plain(coroutine: &Bound<'_, PyAny>) -> bool {
     coroutine::is_native(coroutine)
+        || kind::is_exact::<Coroutine>(coroutine)
+        || kind::is_exact::<Sleep>(coroutine)
 }
 
 /// `Task(coro, *, loop=None, name=None, context=None, eager_start=False)`.
@@ -383,6 +386,31 @@ fn uncancel<'py>(task: &PyTask<'py>) -> PyResult<Bound<'py, PyAny>> {
     let left = state.uncancel(UNCANCEL_FORGIVES);
     store(fields, state);
     number(task, left)
+}
+
+/// `cancel()` of a task, of whatever kind it is.
+pub(crate) fn cancel_any(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => cancel(task, None).map(drop),
+        None => task.call_method0(intern!(task.py(), "cancel")).map(drop),
+    }
+}
+
+/// `cancelling()` of a task, of whatever kind it is.
+#[inline]
+pub(crate) fn cancelling_any<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => cancelling(task),
+        None => task.call_method0(intern!(task.py(), "cancelling")),
+    }
+}
+
+/// `uncancel()` of a task, of whatever kind it is.
+pub(crate) fn uncancel_any<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match kind::cast_exact::<Task>(task) {
+        Some(task) => uncancel(task),
+        None => task.call_method0(intern!(task.py(), "uncancel")),
+    }
 }
 
 fn number<'py>(task: &PyTask<'py>, number: u32) -> PyResult<Bound<'py, PyAny>> {

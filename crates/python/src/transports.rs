@@ -21,7 +21,7 @@ use pyo3::call::PyCallArgs;
 #[cfg(Py_3_13)]
 use pyo3::exceptions::PyAssertionError;
 use pyo3::exceptions::{PyConnectionError, PyImportError, PyOSError, PyRuntimeError, PyTypeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict, PyString};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::events::{self, Callback};
@@ -79,6 +79,8 @@ const LENT: u32 = 1 << 12;
 const STEADY: u32 = 1 << 13;
 /// The socket that accepted it calls its protocol TCP.
 const SAYS_TCP: u32 = 1 << 14;
+/// Somebody has set a method on the transport itself.
+const PATCHED: u32 = 1 << 15;
 
 /// What is particular to the transports of one kind, for who does not know the kind.
 struct Manner {
@@ -138,6 +140,26 @@ pub(crate) struct Above {
 
 /// See [`Above`].
 pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
+
+/// Hands bytes to the protocol of a stream without a call of its method; nothing if it is none. It
+/// stands below in the order of modules, so it puts itself here.
+pub(crate) type Feed =
+    for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyBytes>) -> Option<PyResult<()>>;
+
+/// See [`Feed`].
+pub(crate) static FED: GilCell<Option<Feed>> = GilCell::new(None);
+
+/// `protocol.data_received(data)`.
+#[inline]
+pub(crate) fn feed<'py>(protocol: &Bound<'py, PyAny>, data: &Bound<'py, PyBytes>) -> Outcome {
+    let py = data.py();
+    if let Some(feed) = FED.get(py)
+        && let Some(fed) = feed(protocol, data)
+    {
+        return Ok(fed?);
+    }
+    call::method1(protocol, intern!(py, "data_received"), data.as_any()).map(drop)
+}
 
 /// A transport of any kind.
 #[derive(Clone, Copy)]

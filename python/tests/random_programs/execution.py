@@ -304,6 +304,7 @@ class Execution:
             "event": world.asyncio.Event(),
             "cond": world.asyncio.Condition(),
             "queue": world.asyncio.Queue(2),
+            "bar": world.asyncio.Barrier(2),
         }
 
     def _itself(self) -> Any:
@@ -465,7 +466,7 @@ class Execution:
 def _left_in(names: dict[str, Any]) -> Event:
     """The state of what tasks wait at: a permit or an item that is lost shows here."""
     lock, semaphore, event, condition = (names[n] for n in ("lock", "sem", "event", "cond"))
-    queue = names["queue"]
+    queue, barrier = names["queue"], names["bar"]
     waiting = [lock._waiters, semaphore._waiters, event._waiters, condition._waiters]
     return (
         lock.locked(),
@@ -474,6 +475,7 @@ def _left_in(names: dict[str, Any]) -> Event:
         condition.locked(),
         list(queue._queue),
         queue._unfinished_tasks,
+        (barrier.n_waiting, barrier.broken, barrier._state.value, barrier._count),
         [len(waiters or ()) for waiters in [*waiting, queue._getters, queue._putters]],
     )
 

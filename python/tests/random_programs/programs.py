@@ -2,8 +2,8 @@
 
 A program has coroutine functions (`main`, c1, c2, c3), callbacks (k0, k1) and a few variables
 that all of them share: futures f0..f2, tasks t1..t3, outer futures g1..g3 (of gather or shield),
-handles h0, h1, and a lock, a semaphore, an event, a condition and a queue. What a name such as
-`log`, `attempt`, `soon` or `of` does stands in execution.py.
+handles h0, h1, and a lock, a semaphore, an event, a condition, a queue and a barrier. What a name
+such as `log`, `attempt`, `soon` or `of` does stands in execution.py.
 
 Numbers are levels. A coroutine function only calls functions of a higher level than its own,
 so every program ends. Task t2 runs c2, and g2 stands for things of level 2 or higher; a
@@ -153,7 +153,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "only_context": ("", "", ", context=ctx0", ", context=ctx1"),
     "primitive": ("of(queue.get)", "of(queue.put, {n})", "of(event.wait)", "of(lock.acquire)",
                   "of(sem.acquire)", "of(cond.wait)", "of(cond.wait_for, event.is_set)",
-                  "of(cond.acquire)", "of(queue.join)"),
+                  "of(cond.acquire)", "of(queue.join)", "of(bar.wait)", "of(bar.reset)"),
     "held": ("lock", "sem", "cond"),
     "when": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
     "caught": ("asyncio.CancelledError", "Exception", "BaseException", "ValueError",
@@ -230,6 +230,7 @@ RARE = (
     "attempt(queue.get_nowait)",
     "attempt(queue.task_done)",
     "log([lock.locked(), sem.locked(), event.is_set(), cond.locked(), queue.qsize()])",
+    "log([bar.n_waiting, bar.broken])",
 )
 # Lines for coroutines only. Half of them stand in a try statement of their own.
 AWAITING = (
@@ -258,6 +259,8 @@ RARE_AWAITING = (
     "asyncio.current_task().cancel({msg})",
     "log(asyncio.current_task().uncancel())",
     "log(asyncio.current_task().cancelling())",
+    "log(await bar.wait())",
+    "log(await bar.abort())",
     "await Yield({f})",
     "await Yield(42)",
     "await Yield(asyncio.current_task())",

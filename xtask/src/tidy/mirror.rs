@@ -41,8 +41,10 @@ const ASYNCIOS: &[&str] = &[
 /// What asyncio has no counterpart of; each with its reason.
 const EXTRA: &[(&str, &str)] = &[
     ("_batonloop", "the stub of the extension module"),
+    ("names", "what our modules have from asyncio's"),
     ("registry", "shows our tasks to `asyncio.all_tasks`, up to 3.13"),
     ("resolver", "threads that look names up: asyncio takes the default executor"),
+    ("testing", "a loop whose time jumps: asyncio has none"),
     ("installation", "puts our names into asyncio and takes them out again"),
 ];
 const PACKAGE: &str = "python/batonloop/";

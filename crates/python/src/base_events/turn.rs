@@ -157,6 +157,8 @@ fn poll(this: &PyLoop<'_>, scratch: &mut Scratch, idle: bool) -> PyResult<()> {
     let watches = host.agenda.with(py, |agenda| !agenda.watched.is_empty());
     let selected = if timeout == Some(Duration::ZERO) {
         if watches { poller.selector.select(timeout, &mut scratch.events) } else { Ok(()) }
+    } else if host.has_before_sleep.get(py) {
+        sleep_as_told(this, &poller, watches, &mut scratch.events)?
     } else {
         sleep(py, host, &poller, timeout, &mut scratch.events)
     };
@@ -224,6 +226,46 @@ fn timeout(this: &PyLoop<'_>) -> PyResult<Option<Duration>> {
     }
     let now = host.now(this)?;
     Ok(host.agenda.with(py, |agenda| agenda.timeout(now)))
+}
+
+/// Sleeps as long as the loop's class says: a subclass whose time is not the clock's may move it
+/// now instead. It is asked by `_before_sleep(when, watches, waited)`: when the next timer is due,
+/// or None; whether descriptors are watched, of which none has anything to tell; and how many
+/// seconds that has been so since it was first asked. It is asked until something is ready or due,
+/// or until it says zero.
+#[cold]
+fn sleep_as_told(
+    this: &PyLoop<'_>,
+    poller: &Arc<Poller>,
+    watches: bool,
+    events: &mut Vec<Event>,
+) -> PyResult<std::io::Result<()>> {
+    let py = this.py();
+    let host = this.get();
+    let mut begun = None;
+    let mut selected =
+        if watches { poller.selector.select(Some(Duration::ZERO), events) } else { Ok(()) };
+    while selected.is_ok() && events.is_empty() {
+        let due = host.agenda.with(py, |agenda| agenda.next_due());
+        let when = due.map(batonloop_core::Instant::seconds);
+        let waited = begun
+            .map_or(0.0, |begun: batonloop_core::Instant| begun.until(clock::now()).as_secs_f64());
+        let told = this.call_method1(intern!(py, "_before_sleep"), (when, watches, waited))?;
+        let seconds = told.extract::<Option<f64>>()?;
+        // What a Duration cannot say is longer than any sleep.
+        let timeout =
+            seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let is_idle = host.agenda.with(py, |agenda| agenda.ready_len() == 0);
+        if timeout == Some(Duration::ZERO) || !is_idle || host.stopping.get(py) {
+            break;
+        }
+        begun = begun.or_else(|| Some(clock::now()));
+        selected = sleep(py, host, poller, timeout, events);
+        if events.is_empty() && time_to_sleep(this)? == Some(Duration::ZERO) {
+            break;
+        }
+    }
+    Ok(selected)
 }
 
 /// Sleeps with the interpreter let go. Who queues from another thread sees that the loop sleeps

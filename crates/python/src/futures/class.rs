@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use batonloop_core::Stage;
 use batonloop_cpython::builder::{TypeBuilder, bases};
-use batonloop_cpython::kind::{self, Fields, Future, Task};
+use batonloop_cpython::kind::{self, Fields, Future, Gathering, Task};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 #[cfg(Py_3_14)]
 use pyo3::PyTypeInfo;
@@ -17,7 +17,7 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 use super::{
     PyFuture, add_done_callback, ask_exception, ask_result, awaited, boolean, cancel_method,
     ensure_initialised, init, iterate, make_cancelled_error, new_iterator, none, pairs, present,
-    remove_done_callback, set_exception, set_result, stage,
+    present_context, remove_done_callback, set_exception, set_result, stage,
 };
 use crate::names;
 
@@ -105,6 +105,9 @@ fn list_callbacks<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
     let fields = future.fields();
     let mut found = Vec::new();
+    if stage(fields).is_done() {
+        return Ok(none(py));
+    }
     if let Some(first) = fields.callback0.get(py) {
         let context = fields.context0.get(py);
         found.push((first, context));
@@ -119,12 +122,7 @@ fn list_callbacks<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     let list = PyList::empty(py);
     for (callback, context) in found {
         let shown = present(&callback, context.as_ref())?;
-        let context = match context.filter(|context| !context.is_none()) {
-            Some(context) => context,
-            None => kind::cast::<Task>(&callback)
-                .and_then(|task| task.fields().context.get(py))
-                .unwrap_or_else(|| none(py)),
-        };
+        let context = present_context(&callback, context).unwrap_or_else(|| none(py));
         list.append(PyTuple::new(py, [shown, context])?)?;
     }
     Ok(list.into_any())
@@ -294,6 +292,9 @@ fn shown_class<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     }
     if kind::is_exact::<Future>(object) {
         return names::ASYNCIO_FUTURE.get(py).cloned();
+    }
+    if kind::is_exact::<Gathering>(object) {
+        return names::ASYNCIO_GATHERING_FUTURE.get(py).cloned();
     }
     Ok(object.get_type().into_any())
 }

@@ -28,7 +28,8 @@ use super::{
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{get_loop, is_done, new_future, one_argument, owner, settle};
+use crate::futures;
+use crate::mixins::{get_loop, is_done, new_future, one_argument, owner, settle, state_methods};
 use crate::names::{self, boolean, none};
 
 type PyCondition<'py> = Bound<'py, Condition>;
@@ -96,14 +97,14 @@ fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
     if !kind::is_exact::<Condition>(condition) {
         return None;
     }
-    let lock = condition.fields().lock.get(condition.py())?;
+    let lock = condition.fields().lock().get(condition.py())?;
     kind::cast_exact::<Lock>(&lock).cloned()
 }
 
 /// Whether the lock of a condition is held; it must be for a wait and for a notice.
 fn ensure_acquired(condition: &PyCondition<'_>, action: &str) -> PyResult<()> {
     let locked = match plain_lock(condition) {
-        Some(lock) => lock.fields().value.get() != 0,
+        Some(lock) => lock.fields().value.is_true(lock.py())?,
         None => condition.call_method0(intern!(condition.py(), "locked"))?.is_truthy()?,
     };
     if locked {
@@ -154,15 +155,33 @@ fn wait_for_notice<'py>(
             |exception| Err(PyErr::from_value(exception)),
         ),
         (_, Err(error)) if exceptions::is_cancelled(&error, py) => {
-            let error = if passes_notices_on(py)? {
-                error
-            } else {
-                PyErr::from_value(exceptions::new_cancelled(None, py)?)
-            };
+            let error = cancelled_again(coroutine, error)?;
             acquire_again(coroutine, condition, Some(error))
         }
         (_, Err(error)) => Err(error),
     }
+}
+
+/// What comes out of a wait that is cancelled while it acquires the lock: that, after what came out
+/// of the wait for a notice. From the first time on None stands in the place of the waiter.
+#[cold]
+fn cancelled_again(coroutine: &PyCoroutine<'_>, error: PyErr) -> PyResult<PyErr> {
+    let py = coroutine.py();
+    let fields = coroutine.fields();
+    let exception = if passes_notices_on(py)? {
+        coroutine::exception_of(error, py)
+    } else {
+        exceptions::new_cancelled(None, py)?
+    };
+    let mut first = fields.argument.take(py);
+    if fields.kept.holds_none(py) {
+        first = first.map(|kept| kept.getattr(intern!(py, "__context__"))).transpose()?;
+    }
+    fields.kept.set(none(py));
+    Ok(match first.filter(|first| !first.is_none()) {
+        Some(first) => coroutine::while_handling(&first, || coroutine::raised(&exception)),
+        None => PyErr::from_value(exception),
+    })
 }
 
 /// Acquires the lock again, which nothing may prevent; then comes what came out of the wait.
@@ -178,16 +197,16 @@ fn acquire_again<'py>(
         return Ok(Then::Wait(acquire, ACQUIRING));
     };
     let fields = lock.fields();
-    if fields.value.get() != 0 || has_live_waiters(fields, py)? {
+    if fields.value.is_true(py)? || has_live_waiters(fields, py)? {
         keep_error(coroutine, error);
         let acquire = native::new(&ACQUIRE_LOCK, lock.into_any())?;
         return Ok(Then::Wait(acquire.into_any(), ACQUIRING));
     }
-    fields.value.set(1);
+    fields.value.set_plain(py, 1);
     error.map_or_else(|| Ok(Then::Done(boolean(py, true))), Err)
 }
 
-/// Keeps what came out of the wait; what it displaces becomes its context, if it has none.
+/// Keeps what came out of the wait.
 fn keep_error(coroutine: &PyCoroutine<'_>, error: Option<PyErr>) {
     let Some(error) = error else {
         return;
@@ -274,7 +293,7 @@ fn of_the_lock() -> [Property<Condition>; 3] {
 
 /// The lock; None before `__init__()` ran.
 fn the_lock<'py>(condition: &PyCondition<'py>) -> Bound<'py, PyAny> {
-    condition.fields().lock.get(condition.py()).unwrap_or_else(|| none(condition.py()))
+    condition.fields().lock().get(condition.py()).unwrap_or_else(|| none(condition.py()))
 }
 
 /// Makes the type. The lock's methods are looked up when it is made, so that what is no lock is
@@ -297,11 +316,18 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             loop_method(),
         ])
         .methods(context_methods())
+        .methods(state_methods())
         .properties(common_properties())
         .properties(of_the_lock())
-        .properties([Property::read(c"_lock", c"The lock.", |this: &PyCondition<'_>| {
-            Ok(the_lock(this))
-        })])
+        .properties([Property::write(
+            c"_lock",
+            c"The lock.",
+            |this: &PyCondition<'_>| Ok(the_lock(this)),
+            |this: &PyCondition<'_>, value| {
+                this.fields().lock().set(value.ok_or_else(futures::cannot_delete)?.clone());
+                Ok(())
+            },
+        )])
         .slots([
             TypeSlot::init(|this: &PyCondition<'_>, args, kwargs| {
                 let py = this.py();
@@ -312,7 +338,8 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 for name in ["locked", "acquire", "release"] {
                     lock.getattr(name)?;
                 }
-                this.fields().lock.set(lock);
+                this.fields().lock().set(lock);
+                this.fields().waiters.clear(py);
                 Ok(())
             }),
             TypeSlot::repr(|this: &PyCondition<'_>| {
@@ -328,8 +355,8 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const CONDITION: &CStr = c"\
-    Condition(lock=None)\n\nTasks wait until another notifies them; a lock is held meanwhile by \
-    who looks and who notifies.";
+    Condition(lock=None)\n--\n\nTasks wait until another notifies them; a lock is held meanwhile \
+    by who looks and who notifies.";
 const WAIT_FOR_NOTICE_DOC: &CStr = c"\
     Release the lock, wait until notified, acquire the lock again, and return True.\n\nA \
     coroutine. It may return without a notice: look at the state again. Raises RuntimeError if \

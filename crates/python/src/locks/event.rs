@@ -16,7 +16,7 @@ use pyo3::{Bound, PyResult, Python};
 use super::{begin_to_wait, common_properties, describe, flag, loop_method, stop_waiting};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{ensure_nothing, is_done, owner, settle};
+use crate::mixins::{ensure_nothing, is_done, owner, settle, state_methods};
 use crate::names::{boolean, none};
 
 type PyEvent<'py> = Bound<'py, Event>;
@@ -40,7 +40,7 @@ fn wait_for_event<'py>(
     if stage != CREATED {
         stop_waiting(coroutine, event.fields())?;
         given?;
-    } else if event.fields().value.get() == 0 {
+    } else if !event.fields().value.is_true(owner.py())? {
         return begin_to_wait(coroutine, &owner, event.fields());
     }
     Ok(Then::Done(boolean(coroutine.py(), true)))
@@ -51,9 +51,11 @@ fn wait_for_event<'py>(
 fn set_event<'py>(event: &PyEvent<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = event.py();
     let fields = event.fields();
-    if fields.value.replace(1) == 0
-        && let Some(waiters) = fields.waiters.get(py)
-    {
+    if fields.value.is_true(py)? {
+        return Ok(none(py));
+    }
+    fields.value.set_plain(py, 1);
+    if let Some(waiters) = fields.waiters.get(py) {
         for waiter in waiters.try_iter()? {
             let waiter = waiter?;
             if !is_done(&waiter)? {
@@ -71,11 +73,11 @@ pub(super) fn make_event(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             Method::no_args(
                 c"is_set",
                 c"Return True if and only if the internal flag is true.",
-                |this: &PyEvent<'_>| Ok(boolean(this.py(), this.fields().value.get() != 0)),
+                |this: &PyEvent<'_>| Ok(this.fields().value.flag(this.py())),
             ),
             Method::no_args(c"set", SET, set_event),
             Method::no_args(c"clear", CLEAR, |this: &PyEvent<'_>| {
-                this.fields().value.set(0);
+                this.fields().value.set_plain(this.py(), 0);
                 Ok(none(this.py()))
             }),
             Method::no_args(c"wait", WAIT_DOC, |this: &PyEvent<'_>| {
@@ -83,16 +85,18 @@ pub(super) fn make_event(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             }),
             loop_method(),
         ])
+        .methods(state_methods())
         .properties(common_properties())
         .properties([flag(c"_value", c"Whether it is set.")])
         .slots([
             TypeSlot::init(|this: &PyEvent<'_>, args, kwargs| {
                 ensure_nothing("Event", args, kwargs)?;
                 this.fields().waiters.clear(this.py());
+                this.fields().value.set_plain(this.py(), 0);
                 Ok(())
             }),
             TypeSlot::repr(|this: &PyEvent<'_>| {
-                let state = if this.fields().value.get() != 0 { "set" } else { "unset" };
+                let state = if this.fields().value.is_true(this.py())? { "set" } else { "unset" };
                 describe(this.as_any(), this.fields(), state)
             }),
         ])
@@ -103,7 +107,7 @@ pub(super) fn make_event(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const EVENT: &CStr = c"\
-    Something that happens once, or again after clear(), and that tasks wait for.";
+    Event()\n--\n\nSomething that happens once, or again after clear(), and that tasks wait for.";
 const SET: &CStr = c"Set the flag: everybody who waits goes on.";
 const CLEAR: &CStr = c"Reset the flag: who waits from now on waits for the next set().";
 const WAIT_DOC: &CStr = c"Wait until the flag is set, and return True.\n\nA coroutine.";

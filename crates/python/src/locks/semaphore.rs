@@ -12,9 +12,11 @@ use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::locks::{BoundedSemaphore, Semaphore, as_semaphore};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
+use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyValueError;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
-use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
 use super::{
     ACQUIRE, RELEASE, begin_to_wait, common_properties, context_methods, describe,
@@ -23,8 +25,8 @@ use super::{
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{is_cancelled, is_done, one_argument, owner, settle};
-use crate::names::{boolean, none};
+use crate::mixins::{is_cancelled, is_done, one_argument, owner, settle, state_methods};
+use crate::names::{self, boolean, none};
 
 pub(super) type PySemaphore<'py> = Bound<'py, Semaphore>;
 
@@ -54,7 +56,8 @@ pub(super) fn is_plain_semaphore(object: &Bound<'_, PyAny>) -> bool {
 /// `locked()`: whether it cannot be acquired at once.
 fn is_locked(semaphore: &PySemaphore<'_>) -> PyResult<bool> {
     let fields = semaphore.fields();
-    Ok(fields.value.get() == 0 || has_live_waiters(fields, semaphore.py())?)
+    let py = semaphore.py();
+    Ok(fields.value.is(py, CompareOp::Eq, 0)? || has_live_waiters(fields, py)?)
 }
 
 /// A step of `acquire()`.
@@ -80,18 +83,26 @@ fn acquire_semaphore<'py>(
         if locked {
             return begin_to_wait(coroutine, &owner, fields);
         }
-        fields.value.set(fields.value.get() - 1);
+        fields.value.decrement(py)?;
         return done();
     }
-    stop_waiting(coroutine, fields)?;
-    let ended = after_wait(coroutine, semaphore, given);
-    // Newcomers may have had to wait for this one although there was room.
-    while fields.value.get() > 0 && wake_up_next(semaphore)? {}
-    ended?;
+    let given = stop_waiting(coroutine, fields).and(given);
+    if wakes_as_many_as_it_can(py)? {
+        let ended = after_wait(coroutine, semaphore, given);
+        // Newcomers may have had to wait for this one although there was room.
+        while fields.value.is(py, CompareOp::Gt, 0)? && wake_up_next(semaphore)? {}
+        ended?;
+    } else {
+        after_wait(coroutine, semaphore, given)?;
+        if fields.value.is(py, CompareOp::Gt, 0)? {
+            wake_up_next(semaphore)?;
+        }
+    }
     done()
 }
 
-/// The permit of one who was cancelled after he had been given it is given back.
+/// The permit of one who was cancelled after he had been given it is given back; where nobody is
+/// woken afterwards, the next one is woken by that.
 fn after_wait<'py>(
     coroutine: &PyCoroutine<'py>,
     semaphore: &PySemaphore<'py>,
@@ -101,15 +112,33 @@ fn after_wait<'py>(
     let Err(error) = given else {
         return Ok(());
     };
-    if exceptions::is_cancelled(&error, py)
-        && let Some(future) = coroutine.fields().kept.get(py)
-        && is_done(&future)?
-        && !is_cancelled(&future)?
-    {
-        let fields = semaphore.fields();
-        fields.value.set(fields.value.get() + 1);
+    if !exceptions::is_cancelled(&error, py) {
+        return Err(error);
+    }
+    let Some(future) = coroutine.fields().kept.get(py) else {
+        return Err(error);
+    };
+    let wakes_many = wakes_as_many_as_it_can(py)?;
+    if (!wakes_many || is_done(&future)?) && !is_cancelled(&future)? {
+        semaphore.fields().value.increment(py)?;
+        if !wakes_many {
+            wake_up_next(semaphore)?;
+        }
     }
     Err(error)
+}
+
+/// Whether one whose wait is over, however it ended, wakes as many as there are permits for, as in
+/// newer versions of Python; in older ones who got a permit wakes one, and who was cancelled after
+/// he had got it another. What the running one does is asked once: the newer method says whether
+/// there was anybody to wake.
+fn wakes_as_many_as_it_can(py: Python<'_>) -> PyResult<bool> {
+    static MANY: PyOnceLock<bool> = PyOnceLock::new();
+    let many = || {
+        let semaphore = names::ASYNCIO_SEMAPHORE.get(py)?.call0()?;
+        Ok(!semaphore.call_method0(intern!(py, "_wake_up_next"))?.is_none())
+    };
+    MANY.get_or_try_init(py, many).copied()
 }
 
 /// Lets the first waiter that is not done go on, with a permit; whether there was one.
@@ -134,7 +163,7 @@ fn wake_up_next_here(semaphore: &PySemaphore<'_>) -> PyResult<bool> {
     for waiter in waiters.try_iter()? {
         let waiter = waiter?;
         if !is_done(&waiter)? {
-            fields.value.set(fields.value.get() - 1);
+            fields.value.decrement(py)?;
             settle(&waiter, boolean(py, true))?;
             return Ok(true);
         }
@@ -146,12 +175,13 @@ fn wake_up_next_here(semaphore: &PySemaphore<'_>) -> PyResult<bool> {
 /// than it began with.
 pub(super) fn release_semaphore(semaphore: &PySemaphore<'_>) -> PyResult<()> {
     let fields = semaphore.fields();
+    let py = semaphore.py();
     if kind::cast::<BoundedSemaphore>(semaphore).is_some()
-        && fields.value.get() >= fields.bound.get()
+        && fields.value.is_at_least(&fields.bound, py)?
     {
         return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
     }
-    fields.value.set(fields.value.get() + 1);
+    fields.value.increment(py)?;
     wake_up_next(semaphore).map(drop)
 }
 
@@ -163,30 +193,22 @@ fn semaphore_init(
     class: &str,
 ) -> PyResult<()> {
     let value = one_argument(class, "value", args, kwargs)?;
-    let value = match value {
-        None => 1,
-        Some(value) if value.lt(0)? => {
-            return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+    let (fields, py) = (this.fields(), this.py());
+    match value {
+        None => {
+            fields.bound.set_plain(py, 1);
+            fields.value.set_plain(py, 1);
         }
-        Some(value) => value.extract()?,
-    };
-    let fields = this.fields();
-    fields.value.set(value);
-    fields.bound.set(value);
+        Some(value) => {
+            fields.bound.set(&value);
+            if value.lt(0)? {
+                return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+            }
+            fields.value.set(&value);
+        }
+    }
+    fields.waiters.clear(py);
     Ok(())
-}
-
-/// A number that Python code may write.
-fn semaphore_number(name: &'static CStr, doc: &'static CStr) -> Property<Semaphore> {
-    Property::write(
-        name,
-        doc,
-        |this: &PySemaphore<'_>| Ok(this.fields().value.get().into_pyobject(this.py())?.into_any()),
-        |this: &PySemaphore<'_>, value| {
-            this.fields().value.set(value.ok_or_else(futures::cannot_delete)?.extract()?);
-            Ok(())
-        },
-    )
 }
 
 /// Makes the type.
@@ -208,13 +230,26 @@ pub(super) fn make_semaphore(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             Method::no_args(
                 c"_wake_up_next",
                 c"Let the next waiter go on.",
-                |this: &PySemaphore<'_>| Ok(boolean(this.py(), wake_up_next_here(this)?)),
+                |this: &PySemaphore<'_>| {
+                    let py = this.py();
+                    let woke = wake_up_next_here(this)?;
+                    Ok(if wakes_as_many_as_it_can(py)? { boolean(py, woke) } else { none(py) })
+                },
             ),
             loop_method(),
         ])
         .methods(context_methods())
+        .methods(state_methods())
         .properties(common_properties())
-        .properties([semaphore_number(c"_value", c"How many may still acquire it.")])
+        .properties([Property::write(
+            c"_value",
+            c"How many may still acquire it.",
+            |this: &PySemaphore<'_>| this.fields().value.get(this.py()),
+            |this: &PySemaphore<'_>, value| {
+                this.fields().value.set(value.ok_or_else(futures::cannot_delete)?);
+                Ok(())
+            },
+        )])
         .slots([
             TypeSlot::init(|this: &PySemaphore<'_>, args, kwargs| {
                 semaphore_init(this, args, kwargs, "Semaphore")
@@ -223,7 +258,7 @@ pub(super) fn make_semaphore(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 let state = if is_locked(this)? {
                     "locked".to_owned()
                 } else {
-                    format!("unlocked, value:{}", this.fields().value.get())
+                    format!("unlocked, value:{}", this.fields().value.get(this.py())?.str()?)
                 };
                 describe(this.as_any(), this.fields(), &state)
             }),
@@ -237,11 +272,14 @@ pub(super) fn make_semaphore(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 /// Makes the type of those with a bound: the same methods, which look at the object's kind.
 pub(super) fn make_bounded<'py>(semaphore: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>> {
     TypeBuilder::<BoundedSemaphore>::new(c"batonloop.locks.BoundedSemaphore", BOUNDED)
-        .properties([Property::read(
+        .methods(state_methods())
+        .properties([Property::write(
             c"_bound_value",
             c"What the value may not exceed.",
-            |this: &Bound<'_, BoundedSemaphore>| {
-                Ok(this.fields().bound.get().into_pyobject(this.py())?.into_any())
+            |this: &Bound<'_, BoundedSemaphore>| this.fields().bound.get(this.py()),
+            |this: &Bound<'_, BoundedSemaphore>, value| {
+                this.fields().bound.set(value.ok_or_else(futures::cannot_delete)?);
+                Ok(())
             },
         )])
         .slots([TypeSlot::init(|this: &Bound<'_, BoundedSemaphore>, args, kwargs| {
@@ -252,8 +290,8 @@ pub(super) fn make_bounded<'py>(semaphore: &Bound<'py, PyType>) -> PyResult<Boun
 }
 
 const SEMAPHORE: &CStr = c"\
-    Semaphore(value=1)\n\nA lock that so many tasks can hold at a time.\n\nRaises ValueError if \
-    value is negative.";
+    Semaphore(value=1)\n--\n\nA lock that so many tasks can hold at a time.\n\nRaises ValueError \
+    if value is negative.";
 const BOUNDED: &CStr = c"\
-    BoundedSemaphore(value=1)\n\nA semaphore that cannot be released more often than it was \
-    acquired: that is a ValueError.";
+    BoundedSemaphore(value=1)\n--\n\nA semaphore that cannot be released more often than it \
+    was acquired: that is a ValueError.";

@@ -23,7 +23,7 @@ use super::{
     take, task_done, wake_up_next_of,
 };
 use crate::futures;
-use crate::mixins::{get_loop, one_argument, set_slot};
+use crate::mixins::{Stateful, get_loop, one_argument, set_slot, set_whatever, state_methods};
 use crate::names::{self, boolean, none};
 
 /// `__init__()`. A subclass is asked by `_init()` to begin with no items; the event that `join()`
@@ -42,9 +42,9 @@ fn init(
     set_maxsize(fields, maxsize.clone());
     fields.getters.clear(py);
     fields.putters.clear(py);
-    fields.unfinished.set(0);
+    fields.unfinished.set_plain(py, 0);
     let finished = kind::allocate::<Event>(py)?;
-    finished.fields().value.set(1);
+    finished.fields().value.set_plain(py, 1);
     fields.finished.set(finished.into_any());
     if is_plain(queue) {
         fields.items.set(names::DEQUE.get(py)?.call0()?);
@@ -53,6 +53,20 @@ fn init(
     }
     fields.is_shut_down.set(false);
     Ok(())
+}
+
+/// The items and those who wait are part of a copy, and of a pickle if they can be pickled.
+impl Stateful for Queue {
+    const STATE: &'static [&'static str] = &[
+        "_maxsize",
+        "_getters",
+        "_putters",
+        "_unfinished_tasks",
+        "_finished",
+        "_queue",
+        #[cfg(Py_3_13)]
+        "_is_shutdown",
+    ];
 }
 
 /// What a repr says of the state. A subclass that keeps its items elsewhere has no `_queue`, and
@@ -77,8 +91,8 @@ fn format<'py>(queue: &PyQueue<'py>) -> PyResult<Bound<'py, PyAny>> {
             text += &format!(" {name}[{}]", waiters.len()?);
         }
     }
-    if fields.unfinished.get() != 0 {
-        text += &format!(" tasks={}", fields.unfinished.get());
+    if fields.unfinished.is_true(py)? {
+        text += &format!(" tasks={}", fields.unfinished.get(py)?.str()?);
     }
     if fields.is_shut_down.get() {
         text += " shutdown";
@@ -102,7 +116,7 @@ macro_rules! deque_property {
             $name,
             $doc,
             |this: &PyQueue<'_>| ensure_deque(&this.fields().$slot, this.py()),
-            |this: &PyQueue<'_>, value| set_slot(&this.fields().$slot, value),
+            |this: &PyQueue<'_>, value| set_whatever(&this.fields().$slot, value),
         )
     };
 }
@@ -165,7 +179,7 @@ fn more_properties() -> Vec<Property<Queue>> {
             |this: &PyQueue<'_>| {
                 Ok(this.fields().finished.get(this.py()).unwrap_or_else(|| none(this.py())))
             },
-            |this: &PyQueue<'_>, value| set_slot(&this.fields().finished, value),
+            |this: &PyQueue<'_>, value| set_whatever(&this.fields().finished, value),
         ),
         Property::write(
             c"_loop",
@@ -178,12 +192,9 @@ fn more_properties() -> Vec<Property<Queue>> {
         Property::write(
             c"_unfinished_tasks",
             c"How many items were put for which task_done() was not called.",
-            |this: &PyQueue<'_>| {
-                Ok(this.fields().unfinished.get().into_pyobject(this.py())?.into_any())
-            },
+            |this: &PyQueue<'_>| this.fields().unfinished.get(this.py()),
             |this: &PyQueue<'_>, value| {
-                let value = value.ok_or_else(futures::cannot_delete)?.extract()?;
-                this.fields().unfinished.set(value);
+                this.fields().unfinished.set(value.ok_or_else(futures::cannot_delete)?);
                 Ok(())
             },
         ),
@@ -270,6 +281,7 @@ fn methods() -> Vec<Method<Queue>> {
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     TypeBuilder::<Queue>::new(c"batonloop.queues.Queue", QUEUE)
         .methods(methods())
+        .methods(state_methods())
         .properties(properties())
         .properties(more_properties())
         .slots([
@@ -286,8 +298,8 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const QUEUE: &CStr = c"\
-    Queue(maxsize=0)\n\nA queue for tasks, first in, first out; with no end if maxsize is zero or \
-    less.";
+    Queue(maxsize=0)\n--\n\nA queue for tasks, first in, first out; with no end if maxsize is zero \
+    or less.";
 const PUT_DOC: &CStr = c"\
     put(item)\n\nPut an item into the queue; wait for room if it is full.\n\nA coroutine. Raises \
     QueueShutDown if the queue has been shut down.";

@@ -7,7 +7,7 @@ use pyo3::{PyResult, Python, intern};
 use super::engine::{Ending, get};
 use super::state::{PyProtocol, SSLProtocol, caught_unless_exit, fatal_error_caught};
 use crate::names;
-use crate::transports::ABOVE;
+use crate::transports::{ABOVE, feed};
 
 /// How much may wait to be decrypted before the transport below is asked to pause.
 pub(super) const HIGH_WATER: u64 = 256 * 1024;
@@ -28,6 +28,7 @@ pub(super) fn read_copied(this: &PyProtocol<'_>) -> PyResult<bool> {
         let app_protocol = get(&protocol.app_protocol, py);
         match (is_ssl.then(|| ABOVE.get(py)).flatten(), data.cast::<PyBytes>()) {
             (Some(above), Ok(data)) => (above.receive)(&app_protocol, data.as_bytes())?,
+            (None, Ok(data)) => feed(&app_protocol, data).map_err(|error| *error)?,
             _ => {
                 app_protocol.call_method1(intern!(py, "data_received"), (data,))?;
             }

@@ -12,6 +12,7 @@
 //! strangers, and the functions that link who awaits whom have new bodies ([`links`]).
 
 use batonloop_cpython::Outcome;
+use batonloop_cpython::call;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields};
 use pyo3::exceptions::PyRuntimeError;
@@ -69,6 +70,19 @@ pub(crate) enum Entered<'a> {
     Task,
     /// In the interpreter's books.
     Interpreter,
+}
+
+/// The current task of a loop, as `asyncio.current_task()` gives it.
+#[inline]
+pub(crate) fn current_of<'py>(
+    event_loop: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    #[cfg(all(Py_3_12, not(Py_3_14)))]
+    if let Some(task) = current::current_of_ours(event_loop)? {
+        return Ok(Some(task));
+    }
+    let task = call::call1(names::CURRENT_TASK.get(event_loop.py())?, event_loop)?;
+    Ok(Some(task).filter(|task| !task.is_none()))
 }
 
 /// Makes a task the current one of its loop.
@@ -340,6 +354,30 @@ pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny
         return Ok(());
     };
     links::discard(future, task.as_any())
+}
+
+/// A task of any class awaits a future of any class.
+#[cfg(Py_3_14)]
+pub(crate) fn link<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let (Some(future), Some(_)) =
+        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
+    {
+        return links::add(future, waiter);
+    }
+    names::ADD_TO_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    Ok(())
+}
+
+/// A task of any class awaits a future of any class no longer.
+#[cfg(Py_3_14)]
+pub(crate) fn unlink<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let (Some(future), Some(_)) =
+        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
+    {
+        return links::discard(future, waiter);
+    }
+    names::DISCARD_FROM_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    Ok(())
 }
 
 #[cfg(Py_3_14)]

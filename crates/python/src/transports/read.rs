@@ -15,7 +15,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use super::{ABOVE, Above, BUFFERED, IS_DIRECT, STEADY, Transport};
+use super::{ABOVE, Above, BUFFERED, IS_DIRECT, STEADY, Transport, feed};
 use crate::interrupted::unless_it_waits;
 use crate::names;
 
@@ -79,8 +79,7 @@ impl<'py> Transport<'_, 'py> {
     /// Gives to the protocol what has arrived.
     #[inline]
     pub(super) fn hand_over(self, data: Handed<'py>) -> Outcome {
-        let name = intern!(self.py(), "data_received");
-        call::method1(&self.protocol(), name, data.bytes.as_any())?;
+        feed(&self.protocol(), &data.bytes)?;
         SPARE.take_back(data);
         Ok(())
     }

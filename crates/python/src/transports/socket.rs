@@ -7,13 +7,13 @@
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::method::TypeSlot;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString, PyStringMethods, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::life;
 use super::{
-    ABOVE, BUFFERED, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, Transport, TransportKind,
-    check_loop, check_new, class, read,
+    ABOVE, BUFFERED, CLOSING, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, PATCHED, Transport,
+    TransportKind, check_loop, check_new, class, read,
 };
 use crate::names::{self, none};
 use crate::parameters::Parameters;
@@ -135,6 +135,30 @@ pub(crate) fn is_lent(transport: &Bound<'_, PyAny>) -> bool {
     kind::cast::<SocketTransport>(transport).is_some_and(|it| it.fields().has(LENT))
 }
 
+/// An object as a transport of exactly our class, on which nobody has set a method.
+#[inline]
+pub(crate) fn as_plain<'a, 'py>(
+    object: &'a Bound<'py, PyAny>,
+) -> Option<&'a Bound<'py, SocketTransport>> {
+    kind::cast_exact::<SocketTransport>(object).filter(|this| !this.fields().has(PATCHED))
+}
+
+/// `is_closing()`.
+#[inline]
+pub(crate) fn is_closing(this: &Bound<'_, SocketTransport>) -> bool {
+    this.fields().has(CLOSING)
+}
+
+/// Whoever sets a method on the transport itself is asked for it.
+fn look_on<'py>(this: &Bound<'py, SocketTransport>, name: &Bound<'py, PyAny>) {
+    let is_method = |name: &Bound<'py, PyString>| {
+        name.to_str().is_ok_and(|name| name == "write" || name == "is_closing")
+    };
+    if name.cast::<PyString>().is_ok_and(is_method) {
+        this.fields().add(PATCHED);
+    }
+}
+
 /// Writes without a call through Python.
 pub(crate) fn write<'py>(
     this: &Bound<'py, SocketTransport>,
@@ -159,6 +183,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::init(init),
             TypeSlot::repr(class::repr::<SocketTransport>),
             TypeSlot::finalize(class::finalize::<SocketTransport>),
+            TypeSlot::set_attribute(look_on),
         ])
         .with_dict_and_weakrefs()
         .showing_dict()

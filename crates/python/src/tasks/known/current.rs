@@ -38,7 +38,9 @@ pub(super) fn replace_bodies(py: Python<'_>) -> PyResult<bool> {
 /// The task of ours that is current in `event_loop`, unless a task of the interpreter runs
 /// inside its step.
 #[inline]
-fn current_of_ours<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(super) fn current_of_ours<'py>(
+    event_loop: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = event_loop.py();
     let Some(ours) = EventLoop::of(event_loop) else {
         return Ok(None);

@@ -1,0 +1,44 @@
+//! Which arguments were given before: they are one child.
+
+use pyo3::Bound;
+use pyo3::types::{PyAny, PyAnyMethods};
+
+/// So few are compared one by one.
+const FEW: usize = 8;
+
+/// The arguments seen so far, found by their identity.
+pub(super) struct Seen<'a, 'py> {
+    args: &'a [Bound<'py, PyAny>],
+    /// A table of places in `args`, each plus one, by the argument's address; zero for none.
+    /// Invariant: at least half of it is zero, and its length is a power of two.
+    table: Vec<usize>,
+}
+
+impl<'a, 'py> Seen<'a, 'py> {
+    pub(super) fn new(args: &'a [Bound<'py, PyAny>]) -> Self {
+        let length = if args.len() <= FEW { 0 } else { 2 * args.len().next_power_of_two() };
+        Self { args, table: vec![0; length] }
+    }
+
+    /// Takes note of the argument at this place, and gives the place where it was given before.
+    #[inline]
+    pub(super) fn place_before(&mut self, index: usize) -> Option<usize> {
+        let arg = &self.args[index];
+        if self.table.is_empty() {
+            return self.args[..index].iter().position(|before| before.is(arg));
+        }
+        let mask = self.table.len() - 1;
+        // Objects are laid out in steps of sixteen bytes.
+        let mut at = (arg.as_ptr().addr() >> 4).wrapping_mul(0x9E37_79B9) & mask;
+        loop {
+            match self.table[at] {
+                0 => {
+                    self.table[at] = index + 1;
+                    return None;
+                }
+                place if self.args[place - 1].is(arg) => return Some(place - 1),
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+}

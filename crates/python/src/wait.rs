@@ -1,0 +1,346 @@
+//! The native half of `wait()`: what it keeps while it waits.
+//!
+//! It stands among the callbacks of each future itself, as what `gather()` gives does, and leaves
+//! them all when the wait is over. What is awaited, and in which frames, says `tasks.py`.
+
+use std::ffi::CStr;
+use std::sync::LazyLock;
+
+use batonloop_cpython::Outcome;
+use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::context;
+use batonloop_cpython::kind::waitings::Waiting;
+use batonloop_cpython::kind::{self, Fields};
+use batonloop_cpython::method::{Args, BoundFunction, Method, Property, TypeSlot};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyDict, PyModule, PyModuleMethods, PySet, PySetMethods, PyTuple, PyType,
+};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
+
+use crate::events::{self, Arguments, Callback};
+use crate::exceptions;
+use crate::futures::{self, PyFuture, Resident};
+use crate::host::{EventLoop, Verb};
+use crate::mixins::{is_cancelled, is_done, new_future, settle};
+use crate::names::{self, boolean, none};
+#[cfg(Py_3_14)]
+use crate::tasks;
+
+type PyWaiting<'py> = Bound<'py, Waiting>;
+
+// Which futures are enough. The first is the state of fresh memory.
+const ALL_COMPLETED: u8 = 0;
+const FIRST_COMPLETED: u8 = 1;
+const FIRST_EXCEPTION: u8 = 2;
+
+// ---------------------------------------------------------------------------------------------
+// Begun
+// ---------------------------------------------------------------------------------------------
+
+/// `_Waiting(fs, timeout, return_when, loop)`: a timer is set, and every future is asked to tell.
+fn init<'py>(
+    waiting: &PyWaiting<'py>,
+    args: &Bound<'py, PyTuple>,
+    _: Option<&Bound<'py, PyDict>>,
+) -> PyResult<()> {
+    let py = waiting.py();
+    let fields = waiting.fields();
+    let (futures, timeout, return_when, event_loop) = args.extract::<(
+        Bound<'py, PyAny>,
+        Bound<'py, PyAny>,
+        Bound<'py, PyAny>,
+        Bound<'py, PyAny>,
+    )>()?;
+    let waiter = new_future(event_loop.clone())?;
+    fields.waiter.set(waiter.clone());
+    if !timeout.is_none() {
+        let release = names::RELEASE_WAITER.get(py)?;
+        let timer = (timeout, release, waiter);
+        fields.timeout.set(event_loop.call_method1(intern!(py, "call_later"), timer)?);
+    }
+    fields.left.set(futures.cast::<PySet>()?.len());
+    fields.return_when.set(match return_when.extract::<&str>() {
+        Ok("FIRST_COMPLETED") => FIRST_COMPLETED,
+        Ok("FIRST_EXCEPTION") => FIRST_EXCEPTION,
+        _ => ALL_COMPLETED,
+    });
+    fields.context.set(context::copy_current(py)?);
+    fields.futures.set(futures);
+    remember_task(waiting, &event_loop)?;
+    for future in members(waiting) {
+        match kind::cast_exact_future(&future) {
+            Some(own) => futures::tell(own, waiting.as_any())?,
+            None => {
+                let callable = callable(waiting.as_any())?;
+                future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
+            }
+        }
+        link(waiting, &future)?;
+    }
+    Ok(())
+}
+
+/// The futures, in an order that stays.
+fn members<'py>(waiting: &PyWaiting<'py>) -> Vec<Bound<'py, PyAny>> {
+    let set = waiting.fields().futures.get(waiting.py());
+    match set.as_ref().and_then(|set| set.cast::<PySet>().ok()) {
+        Some(set) => set.iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Before 3.14 nobody is known to await the futures.
+#[cfg(not(Py_3_14))]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn remember_task(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Since 3.14 the task that waits is known to await each of the futures.
+#[cfg(Py_3_14)]
+fn remember_task<'py>(waiting: &PyWaiting<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
+    let task = names::CURRENT_TASK.get(waiting.py())?.call1((event_loop,))?;
+    if !task.is_none() {
+        waiting.fields().task.set(task);
+    }
+    Ok(())
+}
+
+/// Before 3.14 nobody is known to await the futures.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn link(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Since 3.14 the task that waits is known to await each of the futures.
+#[cfg(Py_3_14)]
+fn link<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    match waiting.fields().task.get(waiting.py()) {
+        Some(task) => tasks::known::link(future, &task),
+        None => Ok(()),
+    }
+}
+
+/// Before 3.14 nobody is known to await the futures.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn unlink(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Ends what [`link`] began.
+#[cfg(Py_3_14)]
+fn unlink<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    match waiting.fields().task.get(waiting.py()) {
+        Some(task) => tasks::known::unlink(future, &task),
+        None => Ok(()),
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Told
+// ---------------------------------------------------------------------------------------------
+
+/// What it is to a future.
+static RESIDENT: Resident = Resident {
+    verb: &TELL,
+    callable,
+    context: |waiting| {
+        let waiting = kind::cast_exact::<Waiting>(waiting)?;
+        waiting.fields().context.get(waiting.py())
+    },
+};
+
+/// A future that is done, and somebody waits for it among others.
+static TELL: Verb = Verb {
+    name: "wait",
+    run,
+    is_cancelled: |_| false,
+    describe: |object| Ok(object.repr()?.into_any()),
+};
+
+fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
+    let py = object.py();
+    let Some(future) = kind::cast_exact_future(&object) else {
+        return Err(exceptions::stranger(&object).into());
+    };
+    let Some(resident) = futures::take_resident(future) else {
+        return Ok(());
+    };
+    let Some(waiting) = kind::cast_exact::<Waiting>(&resident) else {
+        return Err(exceptions::stranger(&resident).into());
+    };
+    let fields = waiting.fields();
+    if fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED {
+        // Nothing is to be done but to count it.
+        return Ok(completed(waiting, future.as_any())?);
+    }
+    let Some(context) = fields.context.get(py) else {
+        return Ok(());
+    };
+    match context::enter(&context, |_| Ok(completed(waiting, future.as_any())?)) {
+        Ok(()) => Ok(()),
+        Err(error) => report(waiting, future, *error),
+    }
+}
+
+/// What asyncio's `_on_completion` does: a future of any class is done.
+fn completed<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = waiting.py();
+    let fields = waiting.fields();
+    fields.left.set(fields.left.get().saturating_sub(1));
+    if is_enough(waiting, future)? {
+        cancel_timeout(waiting)?;
+        let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
+        if !is_done(&waiter)? {
+            settle(&waiter, none(py))?;
+        }
+    }
+    unlink(waiting, future)
+}
+
+/// Whether the wait is over with this future.
+fn is_enough<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<bool> {
+    let fields = waiting.fields();
+    if fields.left.get() == 0 || fields.return_when.get() == FIRST_COMPLETED {
+        return Ok(true);
+    }
+    if fields.return_when.get() != FIRST_EXCEPTION || is_cancelled(future)? {
+        return Ok(false);
+    }
+    // That counts as retrieved.
+    let exception = future.call_method0(intern!(future.py(), "exception"))?;
+    Ok(!exception.is_none())
+}
+
+fn cancel_timeout(waiting: &PyWaiting<'_>) -> PyResult<()> {
+    let py = waiting.py();
+    match waiting.fields().timeout.get(py) {
+        Some(timer) => timer.call_method0(intern!(py, "cancel")).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// A callback that raised, in the words of the loop.
+#[cold]
+fn report<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>, error: PyErr) -> Outcome {
+    let py = waiting.py();
+    let Some(event_loop) = future.fields().event_loop.get(py) else {
+        return Err(error.into());
+    };
+    let handle = events::new_handle(Callback {
+        callback: callable(waiting.as_any())?,
+        arguments: Arguments::One(future.as_any().clone()),
+        context: waiting.fields().context.get(py),
+        event_loop,
+        source_traceback: None,
+    })?;
+    events::report(&handle, error)
+}
+
+/// The callable that stands for it among the callbacks of a future: always the same one.
+fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
+        BoundFunction::new(Method::<Waiting>::one_arg(
+            c"_on_completion",
+            c"A future is done.",
+            |waiting: &PyWaiting<'_>, future: &Bound<'_, PyAny>| {
+                completed(waiting, future)?;
+                Ok(none(waiting.py()))
+            },
+        ))
+    });
+    let py = object.py();
+    let waiting =
+        kind::cast_exact::<Waiting>(object).ok_or_else(|| exceptions::stranger(object))?;
+    if let Some(callable) = waiting.fields().callable.get(py) {
+        return Ok(callable);
+    }
+    let callable = names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,))?;
+    waiting.fields().callable.set(callable.clone());
+    Ok(callable)
+}
+
+// ---------------------------------------------------------------------------------------------
+// Ended
+// ---------------------------------------------------------------------------------------------
+
+/// `end()`: the timer and the futures need tell no more.
+fn end<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = waiting.py();
+    cancel_timeout(waiting)?;
+    for future in members(waiting) {
+        match kind::cast_exact_future(&future) {
+            Some(own) => futures::tell_no_more(own, waiting.as_any())?,
+            None => {
+                let callable = callable(waiting.as_any())?;
+                future.call_method1(intern!(py, "remove_done_callback"), (callable,))?;
+            }
+        }
+        unlink(waiting, &future)?;
+    }
+    Ok(none(py))
+}
+
+/// `sorted()`: the sets of those that are done and of those that are not.
+fn sorted<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = waiting.py();
+    let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
+    for future in members(waiting) {
+        let set = if is_done(&future)? { &done } else { &pending };
+        set.add(future)?;
+    }
+    Ok(PyTuple::new(py, [done, pending])?.into_any())
+}
+
+/// `_holds_coroutine(fs)`: whether there is a coroutine in a set.
+fn holds_coroutine<'py>(
+    module: &Bound<'py, PyAny>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = module.py();
+    for future in args.only("_holds_coroutine", "fs")?.try_iter()? {
+        let future = future?;
+        if kind::cast_exact_future(&future).is_none()
+            && names::IS_COROUTINE.get(py)?.call1((future,))?.is_truthy()?
+        {
+            return Ok(boolean(py, true));
+        }
+    }
+    Ok(boolean(py, false))
+}
+
+// ---------------------------------------------------------------------------------------------
+// The type
+// ---------------------------------------------------------------------------------------------
+
+/// Makes the type.
+pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let made = TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
+        .methods([
+            Method::no_args(c"end", c"Let nothing tell any more that it is done.", end),
+            Method::no_args(c"sorted", c"Return the sets of done and of pending futures.", sorted),
+        ])
+        .properties([Property::read(c"waiter", c"The future to await.", |this: &PyWaiting<'_>| {
+            Ok(this.fields().waiter.get(this.py()).unwrap_or_else(|| none(this.py())))
+        })])
+        .slots([TypeSlot::init(init)])
+        .named_as_a_class()
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
+    futures::WAITING.set(py, Some(&RESIDENT));
+    Ok(made)
+}
+
+/// Adds the function to the module.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let name = c"_holds_coroutine";
+    let doc = c"_holds_coroutine(fs)\n\nReturn whether there is a coroutine in a set.";
+    let function =
+        batonloop_cpython::method::function(module, "batonloop", name, doc, holds_coroutine)?;
+    module.add("_holds_coroutine", function)
+}
+
+const DOC: &CStr = c"What wait() keeps while it waits.";
