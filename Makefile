@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PRECIOUS: .venv/%/bin/python .venv/%/have-build .venv/%/have-test .venv/%/have-lint \
-	.venv/%/built
+	.venv/%/have-docs .venv/%/built
 MAKEFLAGS += --no-print-directory
 
 ifndef BATONLOOP_STARTED
@@ -50,12 +50,12 @@ help:
 	@echo 'make test-python  the Python tests alone'
 	@echo 'make conformance  the asyncio tests of CPython alone'
 	@echo '                  (SUITE=uvicorn: those of uvicorn, which are fetched for it)'
-	@echo 'make lint         rustfmt, clippy, tidy, ruff, mypy, stubtest'
+	@echo 'make lint         rustfmt, clippy, tidy, ruff, mypy, stubtest, links of the documents'
 	@echo 'make bench        batonloop against asyncio and other loops, in tables'
 	@echo 'make bench-net    the same for servers and transports, under load'
 	@echo 'make bench-suite  the async benchmarks of pyperformance, unmodified, on each loop'
 	@echo 'make count        instructions of each operation, against the committed counts'
-	@echo 'make docs         the documentation of every crate and of the Python package, as pages'
+	@echo 'make docs         the documentation as a site: documents, reference, crates'
 	@echo 'make build        the extension module, for every Python found'
 	@echo 'make pythons      fetch the Pythons that are not here, without root'
 	@echo 'make lock         renew the locked versions in requirements/'
@@ -100,7 +100,7 @@ count: need $(BENCH_PYTHONS:%=.venv/%/built)
 	@.venv/$(firstword $(BENCH_PYTHONS))/bin/python bench/count.py \
 		$(BENCH_PYTHONS:%=--python .venv/%/bin/python) $(ARGS)
 
-docs: need .venv/$(PYTHON)/built
+docs: need .venv/$(PYTHON)/built .venv/$(PYTHON)/have-docs
 	@scripts/docs.sh $(PYTHON)
 
 pythons:
@@ -129,6 +129,9 @@ need:
 
 .venv/%/have-lint: requirements/lint.txt | .venv/%/bin/python
 	@scripts/install.sh $* lint
+
+.venv/%/have-docs: requirements/docs.txt | .venv/%/bin/python
+	@scripts/install.sh $* docs
 
 .venv/%/built: $(RUST_SOURCES) .venv/%/have-build
 	@scripts/build.sh $*

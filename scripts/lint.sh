@@ -18,4 +18,11 @@ if "$tools/python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then
 fi
 step "stubtest" env MYPYPATH=python "$tools/python" -m mypy.stubtest batonloop \
     --ignore-disjoint-bases "${allowed[@]}" || status=1
+# The tools for this are fetched for this alone, so lint does without it where they cannot be had.
+say "tools to docs, for Python $1, if they can be had"
+if make --no-print-directory ".venv/$1/have-docs" >"$(log_of "tools to docs")" 2>&1 </dev/null; then
+    scripts/docs.sh "$1" pages || status=1
+else
+    say "Left out: pages of the documents: pip could not install requirements/docs.txt"
+fi
 exit "$status"

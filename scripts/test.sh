@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh SUITE X.Y...: runs tests with these Pythons, built already. SUITE is one of
 #   rust         cargo test of every crate
-#   python       pytest, of batonloop, the bench's charts and the conformance runner
+#   python       pytest, of batonloop, charts and site, and the conformance runner
 #   conformance  CPython's own tests of asyncio
 #   uvicorn      uvicorn's own tests, which are fetched first
 #   all          the first three
@@ -154,7 +154,8 @@ test_python() {
     done
     finish_all
     # No loop has a part in these.
-    try "pytest of the charts, Python $1" ".venv/$1/bin/python" -m pytest --quiet bench/tests
+    try "pytest of the charts and the site, Python $1" \
+        ".venv/$1/bin/python" -m pytest --quiet bench/tests docs/site/tests
     # The runner of CPython's tests must notice what fails; it is the same for every Python.
     for version in "$@"; do
         has_cpython_tests ".venv/$version/bin/python" || continue

@@ -167,7 +167,7 @@ unsafe fn read<'a>(socket: &'a Bound<'_, PyAny>) -> &'a SocketFields {
 
 /// A socket of class `socket.socket` itself, whose methods are the library's own.
 ///
-/// Invariant: the class was proven to be laid out as [`SocketFields`]; else it is not remembered.
+/// Invariant: the class was proven to be laid out as `SocketFields`; else it is not remembered.
 #[derive(Clone, Copy)]
 pub struct Socket<'a, 'py>(&'a Bound<'py, PyAny>);
 

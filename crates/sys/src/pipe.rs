@@ -69,7 +69,7 @@ pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
 ///
 /// # Errors
 ///
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     const MOST: usize = 1024;
     Ok(rustix::io::writev(borrow(fd)?, &pieces[..pieces.len().min(MOST)])?)
