@@ -40,6 +40,7 @@ NAMES: tuple[str, ...] = (
     "timeout_block",
     "eager_task",
     "executor_nothing",
+    "to_thread",
     "threadsafe_burst",
     "sleepers_2000",
 )
