@@ -52,7 +52,7 @@ MARK = "getloadavg"
 
 NAMES = (*workloads.NAMES, *network.COUNTED)
 """What can be counted: operations of workloads, and requests to servers."""
-THREADED = ("executor_nothing", "threadsafe_burst")
+THREADED = ("executor_nothing", "to_thread", "threadsafe_burst")
 """Two threads take turns as they like: no count is like another."""
 USUAL_NAMES = (
     *(name for name in goals.GOALS if name not in THREADED),

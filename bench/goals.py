@@ -26,6 +26,7 @@ GOALS: dict[str, Goal] = {
     # The loop has no part in this one: the same as anywhere, within two per cent.
     "await_coroutine_depth": Goal(0.98, 0.98),
     "executor_nothing": Goal(1),
+    "to_thread": Goal(1, 1.5),
     "threadsafe_burst": Goal(2),
 }
 

@@ -46,6 +46,8 @@ TWINS: dict[str, tuple[str, ...]] = {
 # put them back to their default, and so do run() and Runner, which ask the policy.
 NOT_REPLACED = {
     "new_event_loop",
+    "get_event_loop",
+    "BaseEventLoop",
     "EventLoop",
     "SelectorEventLoop",
     "EventLoopPolicy",

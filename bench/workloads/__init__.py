@@ -48,6 +48,7 @@ NAMES: tuple[str, ...] = (
     "wait_for_suspended",
     "eager_task",
     "executor_nothing",
+    "to_thread",
     "threadsafe_burst",
     "sleepers_2000",
 )
