@@ -256,10 +256,20 @@ fn finalize(this: &PyCoroutine<'_>) {
 
 /// What those look at who draw stacks of what is suspended. Code and frame are a stand-in's, with
 /// the name and nothing else in it.
-fn inspected() -> [Property<Coroutine>; 6] {
-    [
+fn inspected() -> Vec<Property<Coroutine>> {
+    vec![
         Property::read(c"cr_running", c"Whether it has control.", |this: &PyCoroutine<'_>| {
             Ok(boolean(this.py(), this.fields().stage() == RUNNING))
+        }),
+        #[cfg(Py_3_15)]
+        Property::read(c"cr_state", c"How far it has come.", |this: &PyCoroutine<'_>| {
+            let state = match this.fields().stage() {
+                CREATED => "CORO_CREATED",
+                RUNNING => "CORO_RUNNING",
+                CLOSED => "CORO_CLOSED",
+                _ => "CORO_SUSPENDED",
+            };
+            Ok(PyString::new(this.py(), state).into_any())
         }),
         Property::read(c"cr_suspended", c"Whether it waits.", |this: &PyCoroutine<'_>| {
             Ok(boolean(this.py(), is_suspended(this)))
