@@ -101,16 +101,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("EventLoop", event_loop)?;
     module.add("_Sleep", sleep)?;
     module.add("_coroutine", coroutines::make_type(py)?)?;
-    module.add("Queue", queues::make_type(py)?)?;
-    for primitive in locks::make_types(py)? {
-        module.add(primitive.name()?, primitive)?;
-    }
-    module.add("Timeout", timeouts::make_type(py)?)?;
-    timeouts::add(module)?;
-    module.add("StreamReader", streams::make_reader_type(py)?)?;
-    module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
-    module.add("StreamWriter", streams::make_writer_type(py)?)?;
-    module.add("TaskGroup", taskgroups::make_type(py)?)?;
+    add_classes_on_the_loop(module)?;
     module.add("_SocketCall", base_events::sock::make_type(py)?)?;
     module.add_class::<transports::accept::Listener>()?;
     #[cfg(Py_3_13)]
@@ -132,11 +123,26 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(with_hot_methods, module)?)?;
     module.add_function(wrap_pyfunction!(ssl_way, module)?)?;
     module.add_function(wrap_pyfunction!(set_ssl_way, module)?)?;
+    functions::add(module)
+}
+
+/// What stands on loop, tasks and transports: the classes and functions that people touch all day.
+fn add_classes_on_the_loop(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("Queue", queues::make_type(py)?)?;
+    for primitive in locks::make_types(py)? {
+        module.add(primitive.name()?, primitive)?;
+    }
+    module.add("Timeout", timeouts::make_type(py)?)?;
+    module.add("StreamReader", streams::make_reader_type(py)?)?;
+    module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
+    module.add("StreamWriter", streams::make_writer_type(py)?)?;
+    module.add("TaskGroup", taskgroups::make_type(py)?)?;
     gather::add(module)?;
     wait::add(module)?;
     #[cfg(not(Py_3_14))]
     shield::add(module)?;
-    functions::add(module)
+    timeouts::add(module)
 }
 
 /// How TLS connections that are made now reach OpenSSL after their handshake: "direct", or by the
