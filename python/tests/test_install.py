@@ -62,6 +62,12 @@ def test_installing_puts_our_names_into_asyncio(ours: World, tmp_path: Path) -> 
         for name in ("create_task", "current_task", "all_tasks", "sleep"):
             ours = getattr(batonloop, name)
             assert getattr(asyncio, name) is getattr(asyncio.tasks, name) is ours, name
+        for name in batonloop.streams.__all__:
+            ours = getattr(batonloop, name)
+            assert getattr(asyncio, name) is getattr(asyncio.streams, name) is ours, name
+        for name in batonloop.subprocess.__all__:
+            ours = getattr(batonloop, name)
+            assert getattr(asyncio, name) is getattr(asyncio.subprocess, name) is ours, name
         if sys.version_info >= (3, 12):
             assert asyncio.eager_task_factory is batonloop.eager_task_factory
             assert asyncio.create_eager_task_factory is batonloop.create_eager_task_factory
