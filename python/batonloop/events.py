@@ -22,6 +22,10 @@ from ._batonloop import Handle, TimerHandle
 from .names import complete
 from .unix_events import EventLoop
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__: tuple[str, ...] = (
     "AbstractEventLoop",
     "AbstractServer",
@@ -43,7 +47,7 @@ if sys.version_info < (3, 14):
     __all__ += ("AbstractEventLoopPolicy", "get_child_watcher", "set_child_watcher")
 
 _Guarded = getattr(_asyncio_events, "_ThreadSafeHandle", None)
-_ThreadSafeHandle = None
+_ThreadSafeHandle: Any = None
 
 if _Guarded is not None:
 
