@@ -55,6 +55,7 @@ _PATIENCE = 0.001
 
 # How many coroutines that await each other are looked through for the innermost.
 _DEEPEST = 1000
+_NATIVE = "<batonloop>"  # What the code of a native coroutine has for a file.
 
 # How long somebody whom we do not know may take to end a deadlock, in seconds.
 _LAST_CHANCE = 1.0
@@ -201,11 +202,11 @@ def describe_task(task: asyncio.Task[Any]) -> str:
     """One line: the task's name, its coroutine, where that waits, and for what."""
     outermost: Any = task.get_coro()
     where = ""
-    # Down to the innermost coroutine: that is where it waits. A native one has no frame.
+    # Down to the innermost coroutine: that is where it waits. A native one has no line.
     coroutine, depth = outermost, 0
     while coroutine is not None and depth < _DEEPEST:
         frame = _first(coroutine, "cr_frame", "ag_frame", "gi_frame")
-        if frame is not None:
+        if frame is not None and frame.f_code.co_filename != _NATIVE:
             where = f", in {frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
         elif depth > 0 and hasattr(coroutine, "__qualname__"):
             where += f", in {coroutine.__qualname__}()"
