@@ -9,6 +9,10 @@ from .execution import FILE, Event, Execution
 from .worlds import World
 
 
+# How often a program is tried again to find out whether its record is always the same.
+AGAIN = 20
+
+
 class Difference(AssertionError):
     """Two worlds disagree about a program."""
 
@@ -30,8 +34,22 @@ def record(text: str, *worlds: World) -> list[list[Event]]:
 def compare(text: str, right: World, other: World) -> None:
     """Raise Difference unless both worlds give the same record of the program."""
     expected, got = record(text, right, other)
-    if expected != got:
+    if expected != got and got not in _all_records(text, right):
         raise Difference(tell(text, right, expected, other, got))
+
+
+def _all_records(text: str, world: World) -> list[list[Event]]:
+    """What a world does with a program, again and again: a set's order depends on addresses.
+
+    So it is with the futures of wait() that are done when it is called.
+    """
+    kept: list[object] = []
+    found = []
+    for number in range(AGAIN if "asyncio.wait(" in text else 0):
+        # Memory is another one each time.
+        kept.append([object() for _ in range(number * 7)])
+        found += record(text, world)
+    return found
 
 
 def tell(text: str, right: World, expected: list[Event], other: World, got: list[Event]) -> str:

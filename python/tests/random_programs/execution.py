@@ -35,6 +35,8 @@ MOST_COROUTINES = 40
 MOST_CALLBACKS = 60
 MOST_EVENTS = 400
 REPR = re.compile(r"<[^<>]*>")
+# Where a callback of the library stands in its file.
+PLACE = re.compile(r" at /\S*/(?:asyncio|batonloop)/\w+\.py:\d+")
 
 Event = tuple[Any, ...]
 
@@ -488,7 +490,9 @@ _nothing.__name__ = "nothing"
 
 
 def _without_reprs(text: str) -> str:
-    """A message without what stands in angle brackets: addresses, names of types, states."""
+    """A message without places in the library's files, and without what stands in angle brackets:
+    addresses, names of types, states."""
+    text = PLACE.sub("", text)
     while (shorter := REPR.sub("~", text)) != text:
         text = shorter
     return text
