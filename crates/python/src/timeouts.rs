@@ -522,8 +522,8 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 const TIMEOUT: &CStr = c"\
-    Timeout(when)\n--\n\nAn asynchronous context manager that cancels what takes too long.\n\nMade by \
-    timeout() and timeout_at(); when is a time on the loop's clock, or None for never.";
+    Timeout(when)\n--\n\nAn asynchronous context manager that cancels what takes too long.\n\nMade \
+    by timeout() and timeout_at(); when is a time on the loop's clock, or None for never.";
 const RESCHEDULE: &CStr = c"\
     reschedule(when)\n\nSet another deadline, or with None no deadline.\n\nRaises RuntimeError \
     unless inside of its block.";

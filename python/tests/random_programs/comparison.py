@@ -8,7 +8,6 @@ import warnings
 from .execution import FILE, Event, Execution
 from .worlds import World
 
-
 # How often a program is tried again to find out whether its record is always the same.
 AGAIN = 20
 

@@ -495,5 +495,5 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const DOC: &CStr = c"\
-    StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\nA protocol that \
-    feeds a reader, which it refers to weakly; of a server also what calls who serves it.";
+    StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\nA protocol \
+    that feeds a reader, which it refers to weakly; of a server also what calls who serves it.";

@@ -469,6 +469,6 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const DOC: &CStr = c"\
-    StreamReader(limit=65536, loop=None)\n--\n\nBytes that come in, to be read by one task at a time; \
-    an async iterator of lines.\n\nlimit is how long a line may be; with more than twice as much \
-    unread the transport is asked to pause.";
+    StreamReader(limit=65536, loop=None)\n--\n\nBytes that come in, to be read by one task at a \
+    time; an async iterator of lines.\n\nlimit is how long a line may be; with more than twice as \
+    much unread the transport is asked to pause.";

@@ -364,8 +364,8 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 }
 
 const DOC: &CStr = c"\
-    StreamWriter(transport, protocol, reader, loop)\n--\n\nWrites to a transport; drain() waits while \
-    too much is unwritten.";
+    StreamWriter(transport, protocol, reader, loop)\n--\n\nWrites to a transport; drain() waits \
+    while too much is unwritten.";
 const CLOSED_DOC: &CStr = c"\
     Wait until the connection is lost.\n\nA coroutine. Raises what the connection was lost by.";
 const EXTRA_DOC: &CStr = c"\
