@@ -141,20 +141,31 @@ pub(crate) struct Above {
 /// See [`Above`].
 pub(crate) static ABOVE: GilCell<Option<&'static Above>> = GilCell::new(None);
 
-/// Hands bytes to the protocol of a stream without a call of its method; nothing if it is none. It
-/// stands below in the order of modules, so it puts itself here.
-pub(crate) type Feed =
-    for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyBytes>) -> Option<PyResult<()>>;
+/// How the protocol of a stream gets bytes without a call of its method. It stands below in the
+/// order of modules, so it puts itself here when the first one is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Fed {
+    /// The address of its class; zero for none.
+    pub(crate) class: usize,
+    /// Hands bytes to an object of that class; nothing if that is patched.
+    pub(crate) feed: for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyBytes>) -> Option<PyResult<()>>,
+}
 
-/// See [`Feed`].
-pub(crate) static FED: GilCell<Option<Feed>> = GilCell::new(None);
+/// See [`Fed`].
+pub(crate) static FED: GilCell<Fed> = GilCell::new(Fed { class: 0, feed: |_, _| None });
+
+/// Whether an object is of the class that is [fed](Fed).
+#[inline]
+pub(crate) fn is_fed(object: &Bound<'_, PyAny>) -> bool {
+    object.get_type_ptr().addr() == FED.get(object.py()).class
+}
 
 /// `protocol.data_received(data)`.
-#[inline]
+#[inline(always)]
 pub(crate) fn feed<'py>(protocol: &Bound<'py, PyAny>, data: &Bound<'py, PyBytes>) -> Outcome {
     let py = data.py();
-    if let Some(feed) = FED.get(py)
-        && let Some(fed) = feed(protocol, data)
+    if is_fed(protocol)
+        && let Some(fed) = (FED.get(py).feed)(protocol, data)
     {
         return Ok(fed?);
     }

@@ -28,7 +28,7 @@ use crate::futures;
 use crate::mixins::{is_done, new_future, owner, set_slot, settle};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
-use crate::transports;
+use crate::transports::{self, Fed};
 
 pub(super) type PyProtocol<'py> = Bound<'py, StreamReaderProtocol>;
 
@@ -57,6 +57,10 @@ fn init(
 ) -> PyResult<()> {
     let py = this.py();
     let fields = this.fields();
+    if transports::FED.get(py).class == 0 {
+        let class = names::STREAM_READER_PROTOCOL.get(py)?.as_ptr().addr();
+        transports::FED.set(py, Fed { class, feed });
+    }
     let [reader, client_connected, event_loop] = PARAMETERS.parse(args, kwargs)?;
     fields.event_loop.set(loop_or_current(event_loop, py)?);
     fields.put(PAUSED | CONNECTION_LOST | REJECT_CONNECTION | OVER_SSL, false);
@@ -88,8 +92,7 @@ fn init(
 /// An object as a protocol of exactly our class, of which nothing is anybody else's.
 #[inline]
 pub(super) fn as_plain<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a PyProtocol<'py>> {
-    let class = names::STREAM_READER_PROTOCOL.get(object.py()).ok()?;
-    if !object.get_type().is(class) {
+    if !transports::is_fed(object) {
         return None;
     }
     kind::cast::<StreamReaderProtocol>(object).filter(|this| !this.fields().has(PATCHED))
@@ -455,7 +458,6 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
 
 /// Makes the type.
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
-    transports::FED.set(py, Some(feed));
     TypeBuilder::<StreamReaderProtocol>::new(c"batonloop._batonloop.StreamReaderProtocol", DOC)
         .methods([
             Method::one_arg(
