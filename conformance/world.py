@@ -48,6 +48,7 @@ NOT_REPLACED = {
     "new_event_loop",
     "get_event_loop",
     "BaseEventLoop",
+    "BaseSelectorEventLoop",
     "EventLoop",
     "SelectorEventLoop",
     "EventLoopPolicy",

@@ -107,6 +107,20 @@ def _changes() -> Iterator[_Change]:
             yield _Change(name, getattr(_asyncio_unix_events, name), policy)
 
 
+# asyncio's writer asks whether its reader is what the name stands for now, which is ours after
+# install(); a module that took both names earlier goes on with asyncio's.
+_StreamWriter: Any = _asyncio_streams.StreamWriter
+_WRITER_INIT = _StreamWriter.__init__
+_WRITER_INIT_FOR_BOTH = streams._with_names(
+    _WRITER_INIT, {"StreamReader": (_asyncio_streams.StreamReader, streams.StreamReader)}
+)
+
+
+def _set_writer_init(old: Any, new: Any) -> None:
+    if vars(_StreamWriter).get("__init__") is old:
+        _StreamWriter.__init__ = new
+
+
 # What the names stand for when batonloop is imported. At install() another library might have
 # replaced one of them, and it is not for us to take that away.
 _CHANGES = tuple(_changes())
@@ -142,6 +156,7 @@ def install(*, rebind: bool = False) -> None:
         if _installed is None:
             for module, change in _places():
                 change.apply(module)
+            _set_writer_init(_WRITER_INIT, _WRITER_INIT_FOR_BOTH)
             _installed = _Installed(_set_policy())
             events._policy_decides = True
         if rebind:
@@ -166,6 +181,7 @@ def uninstall() -> None:
             holder = reference()
             if holder is not None:
                 change.reversed().apply(holder)
+        _set_writer_init(_WRITER_INIT_FOR_BOTH, _WRITER_INIT)
         _restore_policy(_installed.policies)
         events._policy_decides = False
         _installed = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from types import FunctionType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,11 +68,25 @@ def complete(namespace: dict[str, Any]) -> None:
     def __dir__() -> list[str]:  # noqa: N807
         return sorted({*namespace, *vars(asyncio_module(last_name))})
 
+    _forget_annotations(namespace, own_name)
     theirs = getattr(asyncio_module(last_name), "__all__", None)
     if theirs is not None:
         namespace["__all__"] = tuple(dict.fromkeys((*theirs, *namespace.get("__all__", ()))))
     namespace["__getattr__"] = __getattr__
     namespace["__dir__"] = __dir__
+
+
+def _forget_annotations(namespace: dict[str, Any], home: str) -> None:
+    """Leave types to type checkers, as asyncio does.
+
+    They are names that exist only there, and whoever asked for them would get a NameError.
+    """
+    for value in list(namespace.values()):
+        if getattr(value, "__module__", None) != home:
+            continue
+        for function in [value, *(vars(value).values() if isinstance(value, type) else ())]:
+            if isinstance(function, FunctionType):
+                function.__annotations__ = {}
 
 
 def asyncio_module(name: str) -> ModuleType:

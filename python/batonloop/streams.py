@@ -37,8 +37,12 @@ def _with_names(function: Any, names: dict[str, Any]) -> Any:
 
     For what differs from one release of a Python to the next: the running one's is the one.
     """
-    names.setdefault("coroutines", coroutines)
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    names = {"__name__": function.__module__, "coroutines": coroutines, **names}
+    made = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__ = function.__qualname__
+    made.__doc__ = function.__doc__
+    return made
 
 
 class StreamReaderProtocol(_batonloop.StreamReaderProtocol, FlowControlMixin):

@@ -641,3 +641,51 @@ if sys.version_info >= (3, 14):
             assert not second._asyncio_awaited_by
 
         run(loop, main)
+
+
+def test_a_child_begun_anew_before_its_turn_disturbs_nobody(world: World, loop: Any) -> None:
+    if sys.version_info >= (3, 15):
+        pytest.skip("a future cannot be begun anew")
+    reported: list[Any] = []
+    loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+
+    async def main() -> None:
+        child = loop.create_future()
+        gathered = world.module.gather(child, loop.create_future())
+        child.set_result(1)
+        child.__init__(loop=loop)
+        shielded = world.module.shield(child)
+        child.set_result(3)
+        assert await shielded == 3
+        assert not gathered.done()
+        await asyncio.sleep(0)
+
+    run(loop, main)
+    assert len(reported) <= 1
+
+
+@pytest.mark.parametrize("given", [{}, {"context": None}])
+def test_what_is_no_callback_is_reported(world: World, loop: Any, given: Any) -> None:
+    reported: list[str] = []
+    loop.set_exception_handler(lambda loop, context: reported.append(str(context["exception"])))
+
+    async def main() -> None:
+        async def wait() -> None:
+            await asyncio.sleep(10)
+
+        child = loop.create_future()
+        gathered = world.module.gather(child)
+        task = world.module.create_task(wait())
+        async with world.module.TaskGroup() as group:
+            group.create_task(give(1))
+            for thing in (gathered, group, task):
+                future = loop.create_future()
+                future.add_done_callback(thing, **given)
+                future.set_result(1)
+                await asyncio.sleep(0)
+        child.set_result(2)
+        assert await gathered == [2]
+        task.cancel()
+
+    run(loop, main)
+    assert [text.endswith("object is not callable") for text in reported] == [True, True, True]

@@ -528,3 +528,34 @@ def test_user_classes_made_after_installing_are_ours(ours: World, tmp_path: Path
         """,
         tmp_path,
     )
+
+
+def test_asyncios_writer_takes_asyncios_reader(ours: World, tmp_path: Path) -> None:
+    check(
+        """
+        from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
+
+        class Reader(StreamReader):
+            pass
+
+        batonloop.install(rebind=True)
+
+        class Transport(asyncio.Transport):
+            def is_closing(self):
+                return True
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            for kind in (before["asyncio", "StreamReader"], StreamReader, Reader):
+                for writer in (before["asyncio", "StreamWriter"], StreamWriter):
+                    reader = kind(loop=loop)
+                    protocol = StreamReaderProtocol(reader, loop=loop)
+                    assert writer(Transport(), protocol, reader, loop)._reader is reader
+
+        asyncio.run(main())
+        batonloop.uninstall()
+        assert names() == before
+        assert before["asyncio", "StreamWriter"].__init__.__globals__ is vars(asyncio.streams)
+        """,
+        tmp_path,
+    )

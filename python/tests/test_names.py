@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,13 @@ def test_the_package_imports_no_more_than_it_needs(ours: World) -> None:
     assert "batonloop.events" in loaded
     lazy = {f"batonloop.{name}" for name in ("testing", "tools", "graph", "staggered", "threads")}
     assert not lazy & set(loaded)
+
+
+def test_functions_without_types_can_be_asked_for_them(world: World) -> None:
+    for name in ("wait", "run", "open_connection", "start_server", "create_subprocess_exec"):
+        assert typing.get_type_hints(getattr(world.module, name)) == {}
+    for method in (world.module.PriorityQueue._put, world.module.Runner.run):
+        assert typing.get_type_hints(method) == {}
 
 
 # --- A program -----------------------------------------------------------------------------------

@@ -563,3 +563,67 @@ def test_a_reading_is_driven_by_hand(world: World, loop: Any) -> None:
     with pytest.raises(StopIteration) as caught:
         reader.readexactly(3).send(None)
     assert caught.value.value == b"abc"
+
+
+RESET, SHORT = "ConnectionResetError: ", "3 bytes read on a total of 5 expected bytes"
+NONE = "TypeError: exceptions must derive from BaseException"
+
+
+@pytest.mark.parametrize(
+    ("method", "exception", "at_once", "left", "later"),
+    [
+        ("read", ConnectionResetError, RESET, "buffer", RESET),
+        ("readline", ConnectionResetError, RESET, "buffer", RESET),
+        ("read", 17, NONE, "buffer", "b''"),
+        ("readline", 17, NONE, "buffer", "b''"),
+        ("read", asyncio.IncompleteReadError(b"par", 5), SHORT, "buffer", SHORT),
+        ("readline", asyncio.IncompleteReadError(b"par", 5), "b'par'", "buffer", "b'par'"),
+        ("read", asyncio.LimitOverrunError("long", 2), "long", "buffer", "long"),
+        ("readline", asyncio.LimitOverrunError("long", 2), "ValueError: long", "", "long"),
+    ],
+)
+def test_an_exception_of_any_kind_is_raised_as_by_a_statement(
+    world: World, method: str, exception: Any, at_once: str, left: str, later: str
+) -> None:
+    async def outcome(reading: Any) -> str:
+        try:
+            return repr(await reading)
+        except (Exception, asyncio.CancelledError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    async def main() -> None:
+        reader = make(world)
+        reader.feed_data(b"buffer")
+        reader.set_exception(exception)
+        assert (await outcome(getattr(reader, method)())).endswith(at_once)
+        assert reader._buffer == left.encode()
+        # The same for one who waits already.
+        reader = make(world)
+        waiting = asyncio.ensure_future(outcome(getattr(reader, method)()))
+        await asyncio.sleep(0)
+        if isinstance(exception, int):
+            reader.feed_eof()
+        else:
+            reader.set_exception(exception)
+        assert (await waiting).endswith(later)
+
+    world.run(main())
+
+
+def test_arguments_may_be_given_by_name(world: World) -> None:
+    async def main() -> None:
+        reader = make(world)
+        transport = Transport()
+        reader.set_transport(transport=transport)
+        reader.feed_data(data=b"abc")
+        assert await reader.readexactly(n=3) == b"abc"
+        protocol = world.module.StreamReaderProtocol(reader)
+        protocol.data_received(data=b"def")
+        assert await reader.read(n=10) == b"def"
+        protocol.connection_lost(exc=None)
+        assert reader.at_eof()
+        reader.set_exception(exc=ValueError("late"))
+        with pytest.raises(ValueError, match="late"):
+            await reader.read()
+
+    world.run(main())

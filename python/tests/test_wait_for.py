@@ -237,3 +237,18 @@ def several(scene: Scene) -> Callable[[], object]:
 @pytest.mark.may_log  # Before 3.12 nobody asks a task that fails after its wait.
 def test_whoever_is_cancelled_the_story_is_asyncios(world: World) -> None:
     compare_everywhere(world, several)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_waits_for_what_waits_too_deeply_is_an_error(world: World) -> None:
+    async def work() -> int:
+        return 1
+
+    async def main() -> None:
+        waiting: Any = work()
+        for _ in range(3000):
+            waiting = world.module.wait_for(waiting, None)
+        with pytest.raises(RecursionError):
+            await waiting
+
+    world.run(main())

@@ -2,11 +2,11 @@
 
 use std::ptr;
 
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 #[cfg(Py_3_12)]
 use pyo3::types::PyTuple;
-use pyo3::types::{PyAny, PyAnyMethods};
-use pyo3::{Bound, PyErr, Python, ffi, intern};
+use pyo3::types::{PyAny, PyAnyMethods, PyType, PyTypeMethods};
+use pyo3::{Bound, PyErr, PyResult, Python, ffi, intern};
 
 use crate::{Outcome, fetch};
 
@@ -93,8 +93,7 @@ pub fn is_generator(object: &Bound<'_, PyAny>) -> bool {
 
 /// Raises a `StopIteration` that carries `value`: filled in by hand, at half the price of a call.
 ///
-/// It has no `args`, for nobody sees it but who awaits, and who awaits looks at `value` only: what
-/// is driven like this is no iterator to `next()` in asyncio.
+/// It has no `args`, for nobody sees it but who awaits, and who awaits looks at `value` only.
 #[cfg(Py_3_12)]
 pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
     // SAFETY: the class is static, and alive.
@@ -160,14 +159,35 @@ pub fn set_traceback(exception: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>)
 }
 
 /// Raises `exception` and takes it back as an error: what a `raise` statement does to an exception,
-/// which is to remember the one that is being handled as its context.
+/// which is to remember the one that is being handled as its context. A class is called for one.
 pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
     let py = exception.py();
+    if !exception.is_instance_of::<PyBaseException>() {
+        return instance_of(exception).map_or_else(|error| error, |made| raised(&made));
+    }
     // SAFETY: the exception is alive.
     let class = unsafe { ffi::Py_TYPE(exception.as_ptr()) };
     // SAFETY: both are alive; the call checks that the class is one of exceptions.
     unsafe { ffi::PyErr_SetObject(class.cast(), exception.as_ptr()) };
     PyErr::fetch(py)
+}
+
+/// What a `raise` statement raises in the place of a class of exceptions.
+#[cold]
+fn instance_of<'py>(class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let base = class.py().get_type::<PyBaseException>();
+    if !class.cast::<PyType>().is_ok_and(|class| class.is_subclass(&base).unwrap_or(false)) {
+        return Err(PyTypeError::new_err("exceptions must derive from BaseException"));
+    }
+    let made = class.call0()?;
+    if made.is_instance_of::<PyBaseException>() {
+        return Ok(made);
+    }
+    Err(PyTypeError::new_err(format!(
+        "calling {} should have returned an instance of BaseException, not {}",
+        class.repr()?,
+        made.get_type().repr()?
+    )))
 }
 
 /// Calls `inside` while `exception` is being handled, as in an `except` block: it is what

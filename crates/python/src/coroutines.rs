@@ -12,14 +12,16 @@
 
 use std::ffi::CStr;
 
+use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Args, Iteration, Method, Property, TypeSlot};
 use batonloop_cpython::native::{CLOSED, Coroutine};
 use batonloop_cpython::{coroutine, verify};
 use pyo3::exceptions::{
-    PyBaseException, PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration,
-    PyTypeError, PyValueError,
+    PyBaseException, PyGeneratorExit, PyRecursionError, PyRuntimeError, PyRuntimeWarning,
+    PyStopIteration, PyTypeError, PyValueError,
 };
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyString, PyType};
@@ -102,6 +104,37 @@ pub(crate) fn drive<'py>(
     }
 }
 
+/// How deep native calls are inside of each other that in asyncio are calls in Python: coroutines
+/// that drive coroutines, gatherings that cancel gatherings, perhaps themselves.
+///
+/// Each level takes a piece of the stack that the interpreter does not count.
+pub(crate) struct Level<'py>(Python<'py>);
+
+static LEVELS: GilCell<usize> = GilCell::new(0);
+/// As many as Python has calls in each other, unless told otherwise.
+const DEEPEST: usize = 1000;
+
+impl<'py> Level<'py> {
+    /// One level more.
+    ///
+    /// RecursionError if that is too deep.
+    #[inline]
+    pub(crate) fn enter(py: Python<'py>) -> PyResult<Self> {
+        let levels = LEVELS.get(py);
+        if levels >= DEEPEST {
+            return Err(PyRecursionError::new_err("maximum recursion depth exceeded"));
+        }
+        LEVELS.set(py, levels + 1);
+        Ok(Self(py))
+    }
+}
+
+impl Drop for Level<'_> {
+    fn drop(&mut self) {
+        LEVELS.set(self.0, LEVELS.get(self.0) - 1);
+    }
+}
+
 /// Begins to wait for something.
 #[inline]
 fn wait<'py>(this: &PyCoroutine<'py>, awaitable: Bound<'py, PyAny>) -> Waited<'py> {
@@ -119,7 +152,7 @@ fn wait<'py>(this: &PyCoroutine<'py>, awaitable: Bound<'py, PyAny>) -> Waited<'p
     match driver(awaitable) {
         Ok(driver) => {
             this.fields().awaited.fill(driver.clone());
-            sent_inside(this, coroutine::send(&driver))
+            sent_inside(this, || coroutine::send(&driver))
         }
         Err(error) => Waited::Over(Err(error)),
     }
@@ -143,10 +176,10 @@ fn wait_on<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> Waited<'py> {
     };
     let Some(future) = kind::cast_exact_future(&awaited) else {
         return match thrown {
-            None => sent_inside(this, coroutine::send(&awaited)),
+            None => sent_inside(this, || coroutine::send(&awaited)),
             Some(error) => {
                 let exception = coroutine::exception_of(error, py);
-                sent_inside(this, coroutine::throw(&awaited, &exception))
+                sent_inside(this, || coroutine::throw(&awaited, &exception))
             }
         };
     };
@@ -165,8 +198,12 @@ fn wait_on<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> Waited<'py> {
 
 fn sent_inside<'py>(
     this: &PyCoroutine<'py>,
-    sent: batonloop_cpython::Outcome<coroutine::Sent<'py>>,
+    send: impl FnOnce() -> Outcome<coroutine::Sent<'py>>,
 ) -> Waited<'py> {
+    let sent = match Level::enter(this.py()) {
+        Ok(_level) => send(),
+        Err(error) => Err(error.into()),
+    };
     let result = match sent {
         Ok(coroutine::Sent::Yielded(yielded)) => return Waited::On(yielded),
         Ok(coroutine::Sent::Returned(value)) => Ok(value),

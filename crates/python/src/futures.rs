@@ -585,7 +585,8 @@ fn add_done_callback<'py>(
     if future.fields().event_loop.is_empty() {
         return Err(PyRuntimeError::new_err("uninitialized Future object"));
     }
-    add_callback(future, callback.clone(), context)?;
+    let (callback, context) = from_outside(callback, context)?;
+    add_callback(future, callback, context)?;
     Ok(none(py))
 }
 
@@ -733,7 +734,7 @@ pub(crate) use residents::{
     GATHERING, Resident, TASK_GROUP, WAITING, add_resident, remembered, report, take_resident,
     tell, tell_no_more,
 };
-use residents::{resident, schedule_resident};
+use residents::{from_outside, resident, schedule_resident};
 
 mod residents;
 

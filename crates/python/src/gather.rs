@@ -20,17 +20,17 @@ use std::sync::LazyLock;
 use batonloop_core::Stage;
 use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
-use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Future, Gathering, Task, gatherings};
 use batonloop_cpython::method::{Args, BoundFunction, Method, Property, TypeSlot};
-use pyo3::exceptions::{PyRecursionError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyBool, PyBoolMethods, PyDict, PyDictMethods, PyList, PyListMethods,
     PyModule, PyModuleMethods, PyTuple, PyTupleMethods, PyType,
 };
-use pyo3::{Bound, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, intern};
 
+use crate::coroutines::Level;
 use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::{EventLoop, Verb};
@@ -290,7 +290,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let Some(child) = kind::cast_exact_future(&object) else {
         return Err(exceptions::stranger(&object).into());
     };
-    let Some((resident, _)) = futures::take_resident(child) else {
+    let Some((resident, _)) = futures::take_resident::<Gathering>(child) else {
         return Ok(());
     };
     let Some(gathering) = kind::cast_exact::<Gathering>(&resident) else {
@@ -449,32 +449,6 @@ fn cancel<'py>(gathering: &PyGathering<'py>, args: Args<'_, 'py>) -> PyResult<Bo
         fields.cancel_requested.set(true);
     }
     Ok(boolean(py, cancelled))
-}
-
-/// How deep `cancel()` is inside of itself: a gathering may wait for others, or for itself.
-///
-/// Each level takes a piece of the stack that the interpreter does not count. In asyncio each takes
-/// one call in Python.
-struct Level<'py>(Python<'py>);
-
-static LEVELS: GilCell<usize> = GilCell::new(0);
-/// As many as Python has calls in each other, unless told otherwise.
-const DEEPEST: usize = 1000;
-
-impl<'py> Level<'py> {
-    fn enter(py: Python<'py>) -> PyResult<Self> {
-        if LEVELS.get(py) >= DEEPEST {
-            return Err(PyRecursionError::new_err("maximum recursion depth exceeded"));
-        }
-        LEVELS.set(py, LEVELS.get(py) + 1);
-        Ok(Self(py))
-    }
-}
-
-impl Drop for Level<'_> {
-    fn drop(&mut self) {
-        LEVELS.set(self.0, LEVELS.get(self.0) - 1);
-    }
 }
 
 fn cancel_child<'py>(

@@ -127,6 +127,7 @@ pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_w
 pub(crate) static ASYNCIO_SHIELD: Imported = Imported::new("asyncio.tasks", "shield");
 #[cfg(not(Py_3_14))]
 pub(crate) static SHIELD_CALLBACK: Imported = Imported::new("batonloop.tasks", "_shield_callback");
+pub(crate) static CALLING: Imported = Imported::new("batonloop.futures", "_calling");
 pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
 #[cfg(Py_3_14)]
 pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =

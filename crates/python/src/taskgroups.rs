@@ -201,7 +201,8 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let Some(task) = kind::cast_exact::<Task>(&object) else {
         return Err(exceptions::stranger(&object).into());
     };
-    let Some((resident, context)) = futures::take_resident(kind::task_as_future(task)) else {
+    let Some((resident, context)) = futures::take_resident::<TaskGroup>(kind::task_as_future(task))
+    else {
         return Ok(());
     };
     let Some(group) = kind::cast_exact::<TaskGroup>(&resident) else {

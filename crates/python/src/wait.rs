@@ -166,7 +166,7 @@ fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
     let Some(future) = kind::cast_exact_future(&object) else {
         return Err(exceptions::stranger(&object).into());
     };
-    let Some((resident, _)) = futures::take_resident(future) else {
+    let Some((resident, _)) = futures::take_resident::<Waiting>(future) else {
         return Ok(());
     };
     let Some(waiting) = kind::cast_exact::<Waiting>(&resident) else {

@@ -9,7 +9,7 @@ use batonloop_cpython::cell::GilCell;
 #[cfg(not(Py_3_14))]
 use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::waitings::Waiting;
-use batonloop_cpython::kind::{self, Fields, Gathering};
+use batonloop_cpython::kind::{self, Fields, Gathering, Kind, Task};
 use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{
@@ -20,7 +20,7 @@ use pyo3::{Bound, PyErr, PyResult, Python};
 use super::{PyFuture, append_callback, schedule, stage};
 use crate::events::{self, Arguments, Callback};
 use crate::host::{EventLoop, Verb};
-use crate::names::none;
+use crate::names::{self, none};
 
 /// How anything else that stands in a future's callbacks itself is told; its own file says so once.
 pub(crate) struct Resident {
@@ -100,9 +100,11 @@ pub(super) fn schedule_resident<'py>(
     schedule(future, (resident.callable)(&callback)?, context)
 }
 
-/// Takes out of a future that is done whom its verb has to tell, and what stands beside it.
+/// Takes out of a future that is done whom its verb has to tell, which is of this kind, and what
+/// stands beside it. Where another stands, the future was begun anew, and the other's turn will
+/// come.
 #[inline]
-pub(crate) fn take_resident<'py>(
+pub(crate) fn take_resident<'py, K: Kind>(
     future: &PyFuture<'py>,
 ) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
     let py = future.py();
@@ -110,8 +112,29 @@ pub(crate) fn take_resident<'py>(
     if !stage(fields).is_done() {
         return None;
     }
-    let context = fields.context0.take(py);
-    fields.callback0.take(py).map(|resident| (resident, context))
+    let resident = fields.callback0.take(py)?;
+    if !kind::is_exact::<K>(&resident) {
+        fields.callback0.fill(resident);
+        return None;
+    }
+    Some((resident, fields.context0.take(py)))
+}
+
+/// What a program may have for a callback that is none: an object that would be taken for one of
+/// those who stand in a future themselves. It is called, in a context, and says that it cannot be.
+#[inline]
+pub(super) fn from_outside<'py>(
+    callback: &Bound<'py, PyAny>,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
+    if kind::is_exact::<TaskGroup>(callback) {
+        return Ok((names::CALLING.get(callback.py())?.call1((callback,))?, context));
+    }
+    let context = context.filter(|given| {
+        let stands_itself = kind::cast::<Task>(callback).is_some();
+        !given.is_none() || !(stands_itself || resident(callback, None).is_some())
+    });
+    Ok((callback.clone(), context))
 }
 
 /// Lets what has no callable be told of a pending future.

@@ -460,16 +460,16 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     TypeBuilder::<StreamReaderProtocol>::new(c"batonloop._batonloop.StreamReaderProtocol", DOC)
         .methods([
-            Method::one_arg(
+            Method::args(
                 c"data_received",
                 c"data_received(data)\n\nFeed the reader.",
-                data_received,
+                |this, args| data_received(this, args.only("data_received", "data")?),
             ),
             Method::no_args(c"eof_received", c"Say to the reader that this was all.", eof_received),
-            Method::one_arg(
+            Method::args(
                 c"connection_lost",
                 c"connection_lost(exc)\n\nLet all go on who wait for the connection.",
-                connection_lost,
+                |this, args| connection_lost(this, args.only("connection_lost", "exc")?),
             ),
             Method::no_args(c"pause_writing", c"Let those wait who drain.", pause_writing),
             Method::no_args(c"resume_writing", c"Let those go on who drain.", resume_writing),
@@ -480,10 +480,13 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                     Ok(native::new(&DRAIN_HELPER, this.as_any().clone())?.into_any())
                 },
             ),
-            Method::one_arg(
+            Method::args(
                 c"_get_close_waiter",
                 c"_get_close_waiter(stream)\n\nReturn the future of the end.",
-                |this, _| close_waiter(this),
+                |this, args| {
+                    args.only("_get_close_waiter", "stream")?;
+                    close_waiter(this)
+                },
             ),
         ])
         .properties(properties())

@@ -483,13 +483,14 @@ fn read_line<'py>(
     if stage == DELEGATED {
         return given.map(Then::Done).or_else(|error| line_of(reader, error).map(Then::Done));
     }
-    given?;
-    if stage == CREATED {
-        if !is_plain(reader) {
-            let line = reader.call_method1(intern!(py, "readuntil"), (newline,))?;
-            return Ok(Then::Wait(line, DELEGATED));
-        }
-        check_exception(reader)?;
+    if stage == CREATED && given.is_ok() && !is_plain(reader) {
+        let line = reader.call_method1(intern!(py, "readuntil"), (newline,))?;
+        return Ok(Then::Wait(line, DELEGATED));
+    }
+    // One that was set may be of those that `readuntil()` raises itself.
+    let set = given.and_then(|_| if stage == CREATED { check_exception(reader) } else { Ok(()) });
+    if let Err(error) = set {
+        return line_of(reader, error).map(Then::Done);
     }
     let separators = Separators { all: &[newline], shortest: 1, longest: 1 };
     match look(this, reader, stage, &separators)? {
@@ -621,7 +622,8 @@ pub(super) fn methods() -> [Method<StreamReader>; 5] {
         Method::no_args(c"readline", LINE_DOC, |this: &PyReader<'_>| {
             Ok(native::new(&READ_LINE, this.as_any().clone())?.into_any())
         }),
-        Method::one_arg(c"_wait_for_data", WAIT_DOC, |this, method| {
+        Method::args(c"_wait_for_data", WAIT_DOC, |this, args| {
+            let method = args.only("_wait_for_data", "func_name")?;
             with_argument(&WAIT_FOR_DATA, this, Some(method))
         }),
     ]

@@ -310,7 +310,7 @@ fn set_transport<'py>(
     Ok(none(this.py()))
 }
 
-/// `_replace_transport(transport)`: after `start_tls()`, since 3.14.
+/// `_replace_transport(transport)`: after `start_tls()`; asyncio has it since 3.14.
 fn replace_transport<'py>(
     this: &PyReader<'py>,
     transport: &Bound<'py, PyAny>,
@@ -394,11 +394,11 @@ fn methods() -> Vec<Method<StreamReader>> {
         Method::no_args(c"exception", c"Return the exception that was set, or None.", |this| {
             Ok(shown(&PyReader::fields(this).exception, this.py()))
         }),
-        Method::one_arg(
+        Method::args(
             c"set_exception",
             c"set_exception(exc)\n\nLet all reading fail.",
-            |this, exc| {
-                set_exception(this, exc)?;
+            |this, args| {
+                set_exception(this, args.only("set_exception", "exc")?)?;
                 Ok(none(PyReader::py(this)))
             },
         ),
@@ -406,15 +406,15 @@ fn methods() -> Vec<Method<StreamReader>> {
             wake_up_waiter(this)?;
             Ok(none(PyReader::py(this)))
         }),
-        Method::one_arg(
+        Method::args(
             c"set_transport",
             c"set_transport(transport)\n\nSet it, once.",
-            set_transport,
+            |this, args| set_transport(this, args.only("set_transport", "transport")?),
         ),
-        Method::one_arg(
+        Method::args(
             c"_replace_transport",
             c"_replace_transport(transport)\n\nSet another.",
-            replace_transport,
+            |this, args| replace_transport(this, args.only("_replace_transport", "transport")?),
         ),
         Method::no_args(
             c"_maybe_resume_transport",
@@ -436,11 +436,11 @@ fn methods() -> Vec<Method<StreamReader>> {
                 Ok(boolean(this.py(), at_eof))
             },
         ),
-        Method::one_arg(
+        Method::args(
             c"feed_data",
             c"feed_data(data)\n\nPut bytes behind the others.",
-            |this, data| {
-                feed_data(this, data)?;
+            |this, args| {
+                feed_data(this, args.only("feed_data", "data")?)?;
                 Ok(none(PyReader::py(this)))
             },
         ),
