@@ -55,7 +55,7 @@ NAMES = (*workloads.NAMES, *network.COUNTED)
 THREADED = ("executor_nothing", "to_thread", "threadsafe_burst")
 """Two threads take turns as they like: no count is like another."""
 USUAL_NAMES = (
-    *(name for name in goals.GOALS if name not in THREADED),
+    *(name for name, goal in goals.GOALS.items() if goal.is_counted and name not in THREADED),
     *goals.NETWORK_INSTRUCTIONS,
 )
 """What is counted unless other names are given: what has a goal."""
