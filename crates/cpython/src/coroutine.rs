@@ -8,6 +8,8 @@ use pyo3::types::PyTuple;
 use pyo3::types::{PyAny, PyAnyMethods, PyType, PyTypeMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, ffi, intern};
 
+#[cfg(Py_3_12)]
+use crate::cell::GilSlot;
 use crate::{Outcome, fetch};
 
 /// What a coroutine did with the control it was given.
@@ -96,6 +98,12 @@ pub fn is_generator(object: &Bound<'_, PyAny>) -> bool {
 /// It has no `args`, for nobody sees it but who awaits, and who awaits looks at `value` only.
 #[cfg(Py_3_12)]
 pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
+    // SAFETY: the object is static, and alive.
+    let is_true = value.as_ptr() == unsafe { ffi::Py_True() };
+    if is_true && let Some(stop) = unspoilt(py) {
+        // SAFETY: it is an exception; the call takes the reference.
+        return unsafe { ffi::PyErr_SetRaisedException(stop.into_ptr()) };
+    }
     // SAFETY: the class is static, and alive.
     let class = unsafe { ffi::PyExc_StopIteration };
     // SAFETY: it is a ready type whose objects are made just so.
@@ -109,8 +117,33 @@ pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
     unsafe { (*fields).args = PyTuple::empty(py).into_ptr() };
     // SAFETY: as above.
     unsafe { (*fields).value = value.into_ptr() };
+    if is_true {
+        CARRIES_TRUE.slot(py).set(stop.clone());
+    }
     // SAFETY: it is an exception; the call takes the reference.
     unsafe { ffi::PyErr_SetRaisedException(stop.into_ptr()) };
+}
+
+/// The last `StopIteration` that carried True, which is what most of those carry that say something:
+/// the interpreter takes the value out and lets the rest go. One for any value would keep that
+/// alive.
+#[cfg(Py_3_12)]
+static CARRIES_TRUE: GilSlot = GilSlot::new();
+
+/// That one, if nobody else has it and nobody has written anything into it.
+#[cfg(Py_3_12)]
+fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let stop = CARRIES_TRUE.slot(py).get(py)?;
+    let fields = stop.as_ptr().cast::<ffi::PyStopIterationObject>();
+    // SAFETY: the object is alive, laid out so, and only the holder of the interpreter writes.
+    let fields = unsafe { &*fields };
+    // SAFETY: the object is alive.
+    let count = unsafe { ffi::Py_REFCNT(stop.as_ptr()) };
+    let written = [fields.dict, fields.notes, fields.traceback, fields.context, fields.cause];
+    let is_ours_alone = count == 2 && written.iter().all(|field| field.is_null());
+    // SAFETY: the object is static, and alive.
+    let still_true = fields.value == unsafe { ffi::Py_True() };
+    (is_ours_alone && still_true).then_some(stop)
 }
 
 /// Raises `StopIteration(value)`.

@@ -238,7 +238,7 @@ fn loop_method<K: Primitive>() -> Method<K> {
 fn context_methods<K: Primitive>() -> [Method<K>; 2] {
     [
         Method::no_args(c"__aenter__", c"Acquire.", |this: &Bound<'_, K>| {
-            let owner = this.as_any().clone();
+            let owner = held_by(this.as_any());
             let body = if kind::is_exact::<Lock>(&owner) {
                 &ENTER_LOCK
             } else if is_plain_semaphore(&owner) {
@@ -252,9 +252,16 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
             if args.positional().len() != 3 || args.has_keywords() {
                 WORDS_OF_EXIT.of_call(args)?;
             }
-            Ok(native::new(&EXIT, this.as_any().clone())?.into_any())
+            Ok(native::new(&EXIT, held_by(this.as_any()))?.into_any())
         }),
     ]
+}
+
+/// What an `async with` acquires: a condition's lock, where nothing comes between the two.
+#[inline]
+fn held_by<'py>(this: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let lock = kind::cast_exact::<Condition>(this).and_then(condition::plain_lock);
+    lock.map_or_else(|| this.clone(), Bound::into_any)
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -166,6 +166,29 @@ fn a_stop_iteration_carries_its_value_whole() {
 }
 
 #[test]
+fn a_stop_iteration_that_somebody_keeps_is_not_raised_again() {
+    with_python(|py| {
+        let raise = || {
+            stop_iteration(py, value(py, c"True"));
+            PyErr::take(py).expect("it is raised").into_value(py).into_bound(py)
+        };
+        let (kept, other) = (raise(), raise());
+        assert!(!kept.is(&other));
+        let address = other.as_ptr().addr();
+        drop(other);
+        kept.setattr("value", 7).expect("it can be written");
+        // Nobody has it any more, so it serves again; once written into, never.
+        let again = raise();
+        assert_eq!(again.as_ptr().addr(), address);
+        again.setattr("note", "mine").expect("it can be written");
+        drop(again);
+        let fresh = raise();
+        assert!(fresh.getattr("note").is_err());
+        assert!(fresh.getattr("value").expect("a value").is_truthy().expect("a truth"));
+    });
+}
+
+#[test]
 fn an_exception_that_was_caught_carries_its_traceback() {
     with_python(|py| {
         let error = py.run(c"def fail(): raise ValueError('no')\nfail()", None, None);

@@ -96,7 +96,7 @@ fn passes_notices_on(py: Python<'_>) -> PyResult<bool> {
 }
 
 /// The lock of a condition, if that is a plain lock of ours under a plain condition.
-fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
+pub(super) fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
     if !kind::is_exact::<Condition>(condition) {
         return None;
     }
