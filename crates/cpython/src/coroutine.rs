@@ -124,9 +124,8 @@ pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
     unsafe { ffi::PyErr_SetRaisedException(stop.into_ptr()) };
 }
 
-/// The last `StopIteration` that carried True, which is what most of those carry that say something:
-/// the interpreter takes the value out and lets the rest go. One for any value would keep that
-/// alive.
+/// The last `StopIteration` that carried True, which is what most of those carry that say anything:
+/// the interpreter takes the value out and lets the rest go. One for any value would keep it alive.
 #[cfg(Py_3_12)]
 static CARRIES_TRUE: GilSlot = GilSlot::new();
 
