@@ -96,9 +96,21 @@ pub fn append<'py>(deque: &Bound<'py, PyAny>, item: &Bound<'py, PyAny>) -> PyRes
 #[inline]
 pub fn remove<'py>(deque: &Bound<'py, PyAny>, item: &Bound<'py, PyAny>) -> PyResult<()> {
     match Methods::of(deque) {
+        // Who has waited longest is woken and removed first; it need not be searched for.
+        Some(methods) if is_first(deque, item) => call(methods.pop_left, deque, None).map(drop),
         Some(methods) => call(methods.remove, deque, Some(item)).map(drop),
         None => deque.call_method1(intern!(deque.py(), "remove"), (item,)).map(drop),
     }
+}
+
+/// Whether it is the first item of a deque.
+#[inline]
+fn is_first(deque: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object is alive; a new reference comes, or null with an exception set.
+    let first = unsafe { ffi::PySequence_GetItem(deque.as_ptr(), 0) };
+    // SAFETY: as the line above says.
+    let first = unsafe { Bound::from_owned_ptr_or_err(deque.py(), first) };
+    first.is_ok_and(|first| first.is(item))
 }
 
 /// `deque.popleft()`.
