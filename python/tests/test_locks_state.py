@@ -7,11 +7,14 @@ import collections
 import copy
 import enum
 import fractions
+import functools
+import gc
 import inspect
 import math
 import pickle
 import sys
 import unittest.mock
+import weakref
 from typing import Any
 
 import pytest
@@ -481,6 +484,50 @@ def test_what_a_native_method_is_not(world: World) -> None:
 
 
 # --- Words for wrong arguments --------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "BoundedSemaphore", "Condition", "Timeout"])
+def test_the_methods_of_a_block_are_methods_like_any_other(
+    world: World, loop: Any, kind: str
+) -> None:
+    class_ = getattr(world.module, kind, None) or world.module.timeouts.Timeout
+    make = functools.partial(class_, None) if kind == "Timeout" else class_
+    derived = type("Derived", (class_,), {})
+    this, that = make(), make()
+    for name in ("__aenter__", "__aexit__"):
+        plain, bound = getattr(class_, name), getattr(this, name)
+        assert bound.__self__ is this and bound.__name__ == plain.__name__ == name
+        assert plain.__qualname__.endswith("." + name)
+        assert bound == getattr(this, name) and hash(bound) == hash(getattr(this, name))
+        assert bound != getattr(that, name) and bound != plain and bound != 3
+        assert plain == getattr(class_, name) and plain is getattr(derived, name)
+        assert callable(plain) and inspect.isroutine(plain) and inspect.isroutine(bound)
+        assert name in repr(plain) and name in repr(bound)
+        assert inspect.signature(bound) == inspect.Signature(
+            list(inspect.signature(plain).parameters.values())[1:],
+            return_annotation=inspect.signature(plain).return_annotation,
+        )
+        assert pickle.loads(pickle.dumps(plain)) is plain
+        with pytest.raises(TypeError):
+            bound(1, 2, 3, 4)
+        with pytest.raises(TypeError):
+            bound(word=1)
+        with pytest.raises((TypeError, AttributeError)):
+            loop.run_until_complete(plain(3, *[None] * 3 * (name == "__aexit__")))
+
+    async def use(made: Any) -> None:
+        await class_.__aenter__(made)
+        await class_.__aexit__(made, None, None, None)
+        async with made if kind != "Timeout" else world.module.timeout(None):
+            pass
+
+    loop.run_until_complete(use(this))
+    loop.run_until_complete(use(derived(None) if kind == "Timeout" else derived()))
+    that.circle = [that.__aenter__, that.__aexit__]
+    gone = weakref.ref(that)
+    del that
+    gc.collect()
+    assert gone() is None
 
 
 def test_wrong_arguments_are_refused_in_the_words_of_python(world: World) -> None:

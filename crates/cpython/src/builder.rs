@@ -75,6 +75,24 @@ impl<K: Kind> TypeBuilder<K> {
         self
     }
 
+    /// Lets the objects be called, by the function to which the pointer at this offset points.
+    #[must_use]
+    #[cfg(not(Py_3_14))]
+    pub(crate) fn called_at(mut self, offset: usize) -> Self {
+        self.flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL;
+        self.add(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void);
+        self.members.push(member(c"__vectorcalloffset__", offset));
+        self
+    }
+
+    /// Adds flags.
+    #[must_use]
+    #[cfg(not(Py_3_14))]
+    pub(crate) fn flags(mut self, flags: c_ulong) -> Self {
+        self.flags |= flags;
+        self
+    }
+
     /// Gives the objects a dict and weak references, where no base does.
     #[must_use]
     pub fn with_dict_and_weakrefs(self) -> Self {
@@ -89,13 +107,7 @@ impl<K: Kind> TypeBuilder<K> {
             let mut this = self;
             let [dict, weakrefs] = K::DICT_AND_WEAKREFS;
             for (name, offset) in [(c"__dictoffset__", dict), (c"__weaklistoffset__", weakrefs)] {
-                this.members.push(ffi::PyMemberDef {
-                    name: name.as_ptr(),
-                    type_code: ffi::Py_T_PYSSIZET,
-                    offset: offset.cast_signed(),
-                    flags: ffi::Py_READONLY,
-                    doc: ptr::null(),
-                });
+                this.members.push(member(name, offset));
             }
             this
         }
@@ -169,6 +181,18 @@ impl<K: Kind> TypeBuilder<K> {
 
     fn add(&mut self, slot: c_int, pfunc: *mut c_void) {
         self.slots.push(ffi::PyType_Slot { slot, pfunc });
+    }
+}
+
+/// Where an object's struct has what the interpreter looks for under this name.
+#[cfg(not(Py_3_14))]
+fn member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
+    ffi::PyMemberDef {
+        name: name.as_ptr(),
+        type_code: ffi::Py_T_PYSSIZET,
+        offset: offset.cast_signed(),
+        flags: ffi::Py_READONLY,
+        doc: ptr::null(),
     }
 }
 

@@ -7,6 +7,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Py, PyResult, Python, ffi, intern};
 
+use crate::method;
+
 /// The class, and the functions of its methods.
 struct Methods {
     class: Py<PyAny>,
@@ -45,21 +47,12 @@ impl Methods {
 
 /// The function of a method that is called in this way.
 fn function(method: &Bound<'_, PyAny>, flags: i32) -> Option<ffi::PyCFunction> {
-    // SAFETY: the object is alive.
-    if unsafe { ffi::Py_TYPE(method.as_ptr()) } != &raw mut ffi::PyMethodDescr_Type {
+    let definition = method::definition(method)?;
+    if definition.ml_flags != flags {
         return None;
     }
-    let descriptor = method.as_ptr().cast::<ffi::PyMethodDescrObject>();
-    // SAFETY: the type says that it is laid out so.
-    let definition = unsafe { (*descriptor).d_method };
-    // SAFETY: a descriptor has a definition, which lives as long as its class.
-    if unsafe { (*definition).ml_flags } != flags {
-        return None;
-    }
-    // SAFETY: as above.
-    let body = unsafe { (*definition).ml_meth };
     // SAFETY: the flags say that this is the kind of function.
-    Some(unsafe { body.PyCFunction })
+    Some(unsafe { definition.ml_meth.PyCFunction })
 }
 
 fn call<'py>(

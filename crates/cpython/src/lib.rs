@@ -28,7 +28,6 @@ pub mod call;
 pub mod buffer;
 pub mod context;
 pub mod coroutine;
-pub mod deque;
 
 pub mod socket;
 
@@ -38,6 +37,10 @@ pub mod kind;
 pub mod method;
 
 pub mod builder;
+
+#[cfg(not(Py_3_14))]
+pub mod block;
+pub mod deque;
 
 pub mod native;
 

@@ -31,7 +31,7 @@ fn conjure<F: Copy + 'static>() -> F {
 
 /// Runs `body` and hands its result to the interpreter; a panic becomes a `PanicException`.
 #[inline]
-fn enter<R>(failed: R, body: impl for<'py> FnOnce(Python<'py>) -> PyResult<R>) -> R {
+pub(crate) fn enter<R>(failed: R, body: impl for<'py> FnOnce(Python<'py>) -> PyResult<R>) -> R {
     // SAFETY: the interpreter calls methods and slots with the GIL held.
     let py = unsafe { Python::assume_attached() };
     match catch_unwind(AssertUnwindSafe(|| body(py))) {
@@ -63,7 +63,7 @@ fn restore_panic(py: Python<'_>, panic: &(dyn Any + Send)) {
 ///
 /// `object` points to a live object of kind `K` that outlives the borrow.
 #[inline]
-unsafe fn borrow<'a, 'py, K>(
+pub(crate) unsafe fn borrow<'a, 'py, K>(
     _py: Python<'py>,
     object: &'a *mut ffi::PyObject,
 ) -> &'a Bound<'py, K> {
@@ -226,7 +226,7 @@ fn signed(name: &CStr, doc: &'static CStr, flags: c_int, receiver: &str) -> &'st
     let named = text.strip_prefix(&*name).and_then(|rest| rest.strip_prefix('('));
     let (parameters, body) = match named.and_then(|rest| rest.split_once(")\n\n")) {
         Some((parameters, body)) => (format!(", {parameters}"), body),
-        None if flags == ffi::METH_NOARGS => (String::new(), &*text),
+        None if flags & ffi::METH_NOARGS != 0 => (String::new(), &*text),
         None => return doc,
     };
     // The mark behind what is positional only stands once.
@@ -234,6 +234,20 @@ fn signed(name: &CStr, doc: &'static CStr, flags: c_int, receiver: &str) -> &'st
     let signed = format!("{name}({receiver}{mark}{parameters})\n--\n\n{body}");
     // The interpreter keeps a pointer to it for as long as the method lives.
     CString::new(signed).map_or(doc, |signed| Box::leak(signed.into_boxed_c_str()))
+}
+
+/// The definition of a method of a C type, if that is what the object is.
+pub(crate) fn definition<'a>(descriptor: &'a Bound<'_, PyAny>) -> Option<&'a ffi::PyMethodDef> {
+    // SAFETY: the object is alive.
+    if unsafe { ffi::Py_TYPE(descriptor.as_ptr()) } != &raw mut ffi::PyMethodDescr_Type {
+        return None;
+    }
+    let raw = descriptor.as_ptr().cast::<ffi::PyMethodDescrObject>();
+    // SAFETY: the type says that it is laid out so.
+    let definition = unsafe { (*raw).d_method };
+    // SAFETY: a descriptor has a definition, which lives as long as its class, and so as long as
+    // the descriptor.
+    unsafe { definition.as_ref() }
 }
 
 /// `__await__` and `__iter__` stand beside the slots of that name, with a meaning of their own.

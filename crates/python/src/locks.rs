@@ -248,12 +248,16 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
             };
             Ok(native::new(body, owner)?.into_any())
         }),
-        Method::args(c"__aexit__", c"Release.", |this: &Bound<'_, K>, args| {
-            if args.positional().len() != 3 || args.has_keywords() {
-                WORDS_OF_EXIT.of_call(args)?;
-            }
-            Ok(native::new(&EXIT, held_by(this.as_any()))?.into_any())
-        }),
+        Method::args(
+            c"__aexit__",
+            c"__aexit__(exc_type, exc, tb)\n\nRelease.",
+            |this: &Bound<'_, K>, args| {
+                if args.positional().len() != 3 || args.has_keywords() {
+                    WORDS_OF_EXIT.of_call(args)?;
+                }
+                Ok(native::new(&EXIT, held_by(this.as_any()))?.into_any())
+            },
+        ),
     ]
 }
 
@@ -394,9 +398,14 @@ fn make_lock(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 
 /// Makes the types.
 pub(crate) fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 5]> {
+    let (lock, condition) = (make_lock(py)?, condition::make_condition(py)?);
     let semaphore = semaphore::make_semaphore(py)?;
+    #[cfg(not(Py_3_14))]
+    for class in [&lock, &condition, &semaphore] {
+        batonloop_cpython::block::bind_for_less(class)?;
+    }
     let bounded = semaphore::make_bounded(&semaphore)?;
-    Ok([make_lock(py)?, event::make_event(py)?, condition::make_condition(py)?, semaphore, bounded])
+    Ok([lock, event::make_event(py)?, condition, semaphore, bounded])
 }
 
 const LOCK: &CStr = c"\

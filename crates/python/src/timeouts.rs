@@ -9,10 +9,9 @@
 //! ```
 //!
 //! In a loop of ours the timer is put into the agenda without a call, and the timeout stands in it
-//! itself, where others have a bound method. `__aenter__()` is an `async def` of `timeouts.py`:
-//! what an `await` of an object in Rust gives, unless it is None, comes in an exception, and that
-//! costs more than a coroutine. Whatever gives a step another meaning, a loop that overrides
-//! `call_at()` or a subclass that overrides `reschedule()`, is called as asyncio calls it.
+//! itself, where others have a bound method. Whatever gives a step another meaning, a loop that
+//! overrides `call_at()` or a subclass that overrides `reschedule()`, is called as asyncio calls
+//! it.
 
 use std::ffi::CStr;
 
@@ -112,6 +111,19 @@ fn time_of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 fn cast<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<&'a PyTimeout<'py>> {
     kind::cast::<Timeout>(owner).ok_or_else(|| exceptions::stranger(owner))
 }
+
+static ENTER: Body = Body {
+    name: "__aenter__",
+    qualified_name: "Timeout.__aenter__",
+    step: |this, thrown| {
+        drive(this, thrown, |this, _, given| {
+            given?;
+            let owner = owner(this);
+            enter(cast(&owner)?)?;
+            Ok(Then::Done(owner))
+        })
+    },
+};
 
 /// From now on it is to cancel the current task.
 #[inline]
@@ -443,11 +455,10 @@ fn methods() -> Vec<Method<Timeout>> {
             let is_expired = matches!(this.fields().state.get(), EXPIRING | EXPIRED);
             Ok(boolean(this.py(), is_expired))
         }),
-        Method::no_args(c"_enter", c"Begin.", |this: &PyTimeout<'_>| {
-            enter(this)?;
-            Ok(none(this.py()))
+        Method::no_args(c"__aenter__", c"Begin.", |this: &PyTimeout<'_>| {
+            Ok(native::new(&ENTER, this.as_any().clone())?.into_any())
         }),
-        Method::args(c"__aexit__", c"End.", aexit),
+        Method::args(c"__aexit__", c"__aexit__(exc_type, exc_val, exc_tb)\n\nEnd.", aexit),
         Method::no_args(c"_on_timeout", c"Cancel the task.", |this: &PyTimeout<'_>| {
             on_timeout(this)?;
             Ok(none(this.py()))
@@ -500,6 +511,8 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .showing_dict()
         .named_as_a_class()
         .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
+    #[cfg(not(Py_3_14))]
+    batonloop_cpython::block::bind_for_less(&made)?;
     if marks_others(py)? {
         let name = intern!(py, "_insert_timeout_error");
         let insert = names::ASYNCIO_TIMEOUT.get(py)?.getattr(name)?;
