@@ -728,12 +728,7 @@ pub(crate) use iterator::FutureIter;
 
 mod iterator;
 
-#[cfg(not(Py_3_14))]
-pub(crate) use residents::SHIELD;
-pub(crate) use residents::{
-    GATHERING, Resident, TASK_GROUP, WAITING, add_resident, remembered, report, take_resident,
-    tell, tell_no_more,
-};
+pub(crate) use residents::{Resident, add_resident, remembered, tell, tell_no_more};
 use residents::{from_outside, resident, schedule_resident};
 
 mod residents;

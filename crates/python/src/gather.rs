@@ -18,7 +18,6 @@ use std::ffi::CStr;
 use std::sync::LazyLock;
 
 use batonloop_core::Stage;
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Future, Gathering, Task, gatherings};
@@ -31,9 +30,8 @@ use pyo3::types::{
 use pyo3::{Bound, PyResult, intern};
 
 use crate::coroutines::Level;
-use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::host::EventLoop;
 use crate::mixins::{is_cancelled, is_done};
 use crate::names::{self, boolean, none};
 use crate::running;
@@ -198,14 +196,14 @@ fn ensure_future<'py>(
 fn tell<'py>(child: &Bound<'py, PyAny>, gathering: &PyGathering<'py>) -> PyResult<()> {
     let py = child.py();
     let Some(future) = kind::cast_exact_future(child) else {
-        let callable = callable(gathering.as_any())?;
+        let callable = Gathering::callable(gathering)?;
         child.call_method1(intern!(py, "add_done_callback"), (callable,))?;
         return Ok(());
     };
     if futures::stage(future.fields()) == Stage::Pending {
         return futures::add_resident(future, gathering.as_any(), None);
     }
-    futures::add_callback(future, callable(gathering.as_any())?, None)
+    futures::add_callback(future, Gathering::callable(gathering)?, None)
 }
 
 /// Since 3.14 the task that called `gather()` is known to await each child.
@@ -267,75 +265,65 @@ fn discard_awaited_by<'py>(
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What a gathering is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |gathering| {
-        let gathering = kind::cast_exact::<Gathering>(gathering)?;
+impl Resident for Gathering {
+    const VERB: &'static str = "gather";
+
+    /// Always the same one.
+    fn callable<'py>(gathering: &PyGathering<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TOLD: LazyLock<BoundFunction<Gathering>> = LazyLock::new(|| {
+            BoundFunction::new(Method::<Gathering>::one_arg(
+                c"_done_callback",
+                c"A child is done.",
+                |gathering: &PyGathering<'_>, child: &Bound<'_, PyAny>| {
+                    child_done(gathering, child)?;
+                    Ok(none(gathering.py()))
+                },
+            ))
+        });
+        let py = gathering.py();
+        let make = || names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,));
+        futures::remembered(&gathering.fields().callable, make, py)
+    }
+
+    fn context<'py>(gathering: &PyGathering<'py>) -> Option<Bound<'py, PyAny>> {
         gathering.fields().context.get(gathering.py())
-    },
-};
-
-/// A child that is done, and whose gathering is to know it.
-static TELL: Verb = Verb {
-    name: "gather",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(child) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Gathering>(child) else {
-        return Ok(());
-    };
-    let Some(gathering) = kind::cast_exact::<Gathering>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    if is_one_of_many(gathering, child) {
-        return count_down(gathering, child);
     }
-    let Some(context) = gathering.fields().context.get(py) else {
-        return Ok(());
-    };
-    let outcome = context::enter(&context, |_| Ok(child_done(gathering, child)?));
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, child, *error),
-    }
-}
 
-/// Whether nothing is to be done about a child but to count it.
-#[inline]
-fn is_one_of_many(gathering: &PyGathering<'_>, child: &PyFuture<'_>) -> bool {
-    gathering.fields().left.get() > 1
-        && futures::has_result(child)
-        && futures::stage(gathering.fields().future()) == Stage::Pending
+    /// Nothing is to be done but to count, as long as others are left and none has failed.
+    #[inline]
+    fn told_plainly<'py>(gathering: &PyGathering<'py>, child: &PyFuture<'py>) -> PyResult<bool> {
+        let is_one_of_many = gathering.fields().left.get() > 1
+            && futures::has_result(child)
+            && futures::stage(gathering.fields().future()) == Stage::Pending;
+        if is_one_of_many {
+            count_down(gathering, child.as_any())?;
+        }
+        Ok(is_one_of_many)
+    }
+
+    fn told<'py>(gathering: &PyGathering<'py>, child: &PyFuture<'py>) -> PyResult<()> {
+        child_done(gathering, child.as_any())
+    }
 }
 
 /// One child less to wait for.
 #[inline]
 #[cfg_attr(not(Py_3_14), expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here"))]
-fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, impl Sized>) -> Outcome {
+fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     let fields = gathering.fields();
     fields.left.set(fields.left.get().saturating_sub(1));
     #[cfg(Py_3_14)]
     if let Some(waiter) = fields.waiter.get(gathering.py()) {
-        tasks::known::unlink(child.as_any(), &waiter)?;
+        tasks::known::unlink(child, &waiter)?;
     }
     let _ = child;
     Ok(())
 }
 
 /// What asyncio's `_done_callback` does: a child of any class is done.
-fn child_done<'py, T>(gathering: &PyGathering<'py>, child: &Bound<'py, T>) -> PyResult<()> {
+fn child_done<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     let fields = gathering.fields();
-    let child = child.as_any();
-    count_down(gathering, child).map_err(|error| *error)?;
+    count_down(gathering, child)?;
     if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
         if !is_cancelled(child)? {
             // It counts as retrieved.
@@ -405,25 +393,6 @@ fn make_cancelled_error<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
         Some(future) => futures::make_cancelled_error(future),
         None => child.call_method0(intern!(child.py(), "_make_cancelled_error")),
     }
-}
-
-/// The callable that stands for a gathering among the callbacks of a child: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Gathering>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Gathering>::one_arg(
-            c"_done_callback",
-            c"A child is done.",
-            |gathering: &PyGathering<'_>, child: &Bound<'_, PyAny>| {
-                child_done(gathering, child)?;
-                Ok(none(gathering.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let gathering =
-        kind::cast_exact::<Gathering>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let make = || names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,));
-    futures::remembered(&gathering.fields().callable, make, py)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -504,7 +473,7 @@ fn init<'py>(
 /// Makes the type on our Future, which is its base.
 pub(crate) fn make_type<'py>(future: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>> {
     let py = future.py();
-    let made = TypeBuilder::<Gathering>::new(c"batonloop.tasks._GatheringFuture", DOC)
+    TypeBuilder::<Gathering>::new(c"batonloop.tasks._GatheringFuture", DOC)
         .methods([Method::args(c"cancel", CANCEL, cancel)])
         .properties([
             Property::read(c"_children", c"The list of futures.", |this: &PyGathering<'_>| {
@@ -520,9 +489,7 @@ pub(crate) fn make_type<'py>(future: &Bound<'py, PyType>) -> PyResult<Bound<'py,
         ])
         .slots([TypeSlot::init(init)])
         .named_as_a_class()
-        .build(&bases(py, &[future.as_any()])?)?;
-    futures::GATHERING.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[future.as_any()])?)
 }
 
 /// Adds the function to the module.

@@ -13,7 +13,6 @@ use std::ffi::CStr;
 use std::sync::LazyLock;
 
 use batonloop_core::Stage;
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::shields::Shield;
@@ -24,7 +23,7 @@ use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::host::EventLoop;
 use crate::mixins::is_cancelled;
 use crate::names::{self, none};
 use crate::running;
@@ -98,44 +97,38 @@ fn join<'py>(inner: &PyFuture<'py>, outer: &PyFuture<'py>) -> PyResult<()> {
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What it is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |shield| {
-        let shield = kind::cast_exact::<Shield>(shield)?;
+impl Resident for Shield {
+    const VERB: &'static str = "shield";
+
+    /// Always the same one.
+    fn callable<'py>(shield: &PyShield<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TOLD: LazyLock<BoundFunction<Shield>> = LazyLock::new(|| {
+            BoundFunction::new(Method::<Shield>::one_arg(
+                c"_done_callback",
+                c"A future is done.",
+                |shield: &PyShield<'_>, future: &Bound<'_, PyAny>| {
+                    told(shield, future)?;
+                    Ok(none(shield.py()))
+                },
+            ))
+        });
+        let py = shield.py();
+        let fields = shield.fields();
+        let make =
+            || names::SHIELD_CALLBACK.get(py)?.call1((TOLD.bind(shield)?, fields.is_outside.get()));
+        futures::remembered(&fields.callable, make, py)
+    }
+
+    fn context<'py>(shield: &PyShield<'py>) -> Option<Bound<'py, PyAny>> {
         shield.fields().context.get(shield.py())
-    },
-};
+    }
 
-/// A future that is done and whose twin is to know it.
-static TELL: Verb = Verb {
-    name: "shield",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(future) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Shield>(future) else {
-        return Ok(());
-    };
-    let Some(shield) = kind::cast_exact::<Shield>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let Some(context) = shield.fields().context.get(py) else {
-        return Ok(());
-    };
-    match context::enter(&context, |_| Ok(told(shield, future.as_any())?)) {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
+    fn told<'py>(shield: &PyShield<'py>, future: &PyFuture<'py>) -> PyResult<()> {
+        told(shield, future.as_any())
     }
 }
 
+/// Either of the two futures is done.
 fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
     if shield.fields().is_outside.get() { outer_done(shield) } else { inner_done(shield, future) }
 }
@@ -184,37 +177,15 @@ fn outer_done(shield: &PyShield<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// The callable that stands for it among the callbacks of a future: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Shield>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Shield>::one_arg(
-            c"_done_callback",
-            c"A future is done.",
-            |shield: &PyShield<'_>, future: &Bound<'_, PyAny>| {
-                told(shield, future)?;
-                Ok(none(shield.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let shield = kind::cast_exact::<Shield>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let fields = shield.fields();
-    let make =
-        || names::SHIELD_CALLBACK.get(py)?.call1((TOLD.bind(shield)?, fields.is_outside.get()));
-    futures::remembered(&fields.callable, make, py)
-}
-
 // ---------------------------------------------------------------------------------------------
 // The type
 // ---------------------------------------------------------------------------------------------
 
 /// Makes the type.
 fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
-    let made = TypeBuilder::<Shield>::new(c"batonloop.tasks._Shield", DOC)
+    TypeBuilder::<Shield>::new(c"batonloop.tasks._Shield", DOC)
         .named_as_a_class()
-        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
-    futures::SHIELD.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
 
 /// Adds the type and the function to the module.

@@ -11,7 +11,6 @@
 use std::ffi::CStr;
 use std::slice::from_ref;
 
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Task};
@@ -19,12 +18,10 @@ use batonloop_cpython::method::{Args, Method, Property};
 use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::events::{self, Arguments, Callback};
-use crate::exceptions;
-use crate::futures::{self, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::futures::{self, PyFuture, Resident};
+use crate::host::EventLoop;
 use crate::mixins::{is_done, set_slot, settle};
 use crate::names::{self, boolean, none};
 use crate::tasks::{self, Options};
@@ -181,43 +178,25 @@ fn unlink<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResul
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What a group is to a future.
-static RESIDENT: Resident = Resident { verb: &TELL, callable, context: |_| None };
+impl Resident for TaskGroup {
+    const VERB: &'static str = "leave group";
 
-/// A task that is done, and whose group is to know it.
-static TELL: Verb = Verb {
-    name: "leave group",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
+    fn callable<'py>(group: &PyTaskGroup<'py>) -> PyResult<Bound<'py, PyAny>> {
+        group.getattr(intern!(group.py(), "_on_task_done"))
+    }
 
-/// What stands for a group among the callbacks of a task where Python looks.
-fn callable<'py>(group: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    group.getattr(intern!(group.py(), "_on_task_done"))
-}
+    /// Its context stands beside it.
+    fn context<'py>(_: &PyTaskGroup<'py>) -> Option<Bound<'py, PyAny>> {
+        None
+    }
 
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let Some(task) = kind::cast_exact::<Task>(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, context)) = futures::take_resident::<TaskGroup>(kind::task_as_future(task))
-    else {
-        return Ok(());
-    };
-    let Some(group) = kind::cast_exact::<TaskGroup>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let told = match (leave_plainly(group, &object), &context) {
-        (Ok(false), Some(context)) => context::enter(context, |_| {
-            call_asyncios(group, "_on_task_done", from_ref(&object), None)?;
-            Ok(())
-        }),
-        (told, _) => told.map(drop).map_err(Into::into),
-    };
-    match told {
-        Ok(()) => Ok(()),
-        Err(error) => report(task, group, context, *error),
+    #[inline]
+    fn told_plainly<'py>(group: &PyTaskGroup<'py>, task: &PyFuture<'py>) -> PyResult<bool> {
+        leave_plainly(group, task.as_any())
+    }
+
+    fn told<'py>(group: &PyTaskGroup<'py>, task: &PyFuture<'py>) -> PyResult<()> {
+        call_asyncios(group, "_on_task_done", from_ref(task.as_any()), None).map(drop)
     }
 }
 
@@ -256,27 +235,6 @@ fn on_task_done<'py>(
         return Ok(none(group.py()));
     }
     call_asyncios(group, "_on_task_done", from_ref(task), None)
-}
-
-/// A callback that raised, in the words of the loop.
-#[cold]
-fn report<'py>(
-    task: &tasks::PyTask<'py>,
-    group: &PyTaskGroup<'py>,
-    context: Option<Bound<'py, PyAny>>,
-    error: PyErr,
-) -> Outcome {
-    let Some(event_loop) = task.fields().future().event_loop.get(task.py()) else {
-        return Err(error.into());
-    };
-    let handle = events::new_handle(Callback {
-        callback: callable(group.as_any())?,
-        arguments: Arguments::One(task.as_any().clone()),
-        context,
-        event_loop,
-        source_traceback: None,
-    })?;
-    events::report(&handle, error)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -338,7 +296,6 @@ fn properties() -> [Property<TaskGroup>; 10] {
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     // asyncio's own, before anybody puts ours in its place.
     names::ASYNCIO_TASK_GROUP.get(py)?;
-    futures::TASK_GROUP.set(py, Some(&RESIDENT));
     TypeBuilder::<TaskGroup>::new(c"batonloop.taskgroups.TaskGroup", TASK_GROUP)
         .methods([
             Method::args(c"create_task", CREATE_TASK, create_task),

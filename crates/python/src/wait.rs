@@ -6,7 +6,6 @@
 use std::ffi::CStr;
 use std::sync::LazyLock;
 
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::waitings::Waiting;
@@ -17,9 +16,7 @@ use pyo3::types::{
 };
 use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::exceptions;
-use crate::futures::{self, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::futures::{self, PyFuture, Resident};
 use crate::mixins::{is_cancelled, is_done, new_future, settle};
 use crate::names::{self, boolean, none};
 #[cfg(Py_3_14)]
@@ -70,7 +67,7 @@ fn init<'py>(
         match kind::cast_exact_future(&future) {
             Some(own) => futures::tell(own, waiting.as_any())?,
             None => {
-                let callable = callable(waiting.as_any())?;
+                let callable = Waiting::callable(waiting)?;
                 future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
             }
         }
@@ -143,46 +140,42 @@ fn unlink<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What it is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |waiting| {
-        let waiting = kind::cast_exact::<Waiting>(waiting)?;
-        waiting.fields().context.get(waiting.py())
-    },
-};
+impl Resident for Waiting {
+    const VERB: &'static str = "wait";
 
-/// A future that is done, and somebody waits for it among others.
-static TELL: Verb = Verb {
-    name: "wait",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(future) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Waiting>(future) else {
-        return Ok(());
-    };
-    let Some(waiting) = kind::cast_exact::<Waiting>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let fields = waiting.fields();
-    if fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED {
-        // Nothing is to be done but to count it.
-        return Ok(completed(waiting, future.as_any())?);
+    /// Always the same one.
+    fn callable<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
+            BoundFunction::new(Method::<Waiting>::one_arg(
+                c"_on_completion",
+                c"A future is done.",
+                |waiting: &PyWaiting<'_>, future: &Bound<'_, PyAny>| {
+                    completed(waiting, future)?;
+                    Ok(none(waiting.py()))
+                },
+            ))
+        });
+        let py = waiting.py();
+        let make = || names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,));
+        futures::remembered(&waiting.fields().callable, make, py)
     }
-    let Some(context) = fields.context.get(py) else {
-        return Ok(());
-    };
-    match context::enter(&context, |_| Ok(completed(waiting, future.as_any())?)) {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
+
+    fn context<'py>(waiting: &PyWaiting<'py>) -> Option<Bound<'py, PyAny>> {
+        waiting.fields().context.get(waiting.py())
+    }
+
+    /// Nothing is to be done but to count, as long as the wait is for all and others are left.
+    fn told_plainly<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>) -> PyResult<bool> {
+        let fields = waiting.fields();
+        let is_one_of_many = fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED;
+        if is_one_of_many {
+            completed(waiting, future.as_any())?;
+        }
+        Ok(is_one_of_many)
+    }
+
+    fn told<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>) -> PyResult<()> {
+        completed(waiting, future.as_any())
     }
 }
 
@@ -223,25 +216,6 @@ fn cancel_timeout(waiting: &PyWaiting<'_>) -> PyResult<()> {
     }
 }
 
-/// The callable that stands for it among the callbacks of a future: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Waiting>::one_arg(
-            c"_on_completion",
-            c"A future is done.",
-            |waiting: &PyWaiting<'_>, future: &Bound<'_, PyAny>| {
-                completed(waiting, future)?;
-                Ok(none(waiting.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let waiting =
-        kind::cast_exact::<Waiting>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let make = || names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,));
-    futures::remembered(&waiting.fields().callable, make, py)
-}
-
 // ---------------------------------------------------------------------------------------------
 // Ended
 // ---------------------------------------------------------------------------------------------
@@ -254,7 +228,7 @@ fn end<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
         match kind::cast_exact_future(&future) {
             Some(own) => futures::tell_no_more(own, waiting.as_any())?,
             None => {
-                let callable = callable(waiting.as_any())?;
+                let callable = Waiting::callable(waiting)?;
                 future.call_method1(intern!(py, "remove_done_callback"), (callable,))?;
             }
         }
@@ -297,7 +271,7 @@ fn holds_coroutine<'py>(
 
 /// Makes the type.
 fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
-    let made = TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
+    TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
         .methods([
             Method::no_args(c"end", c"Let nothing tell any more that it is done.", end),
             Method::no_args(c"sorted", c"Return the sets of done and of pending futures.", sorted),
@@ -307,9 +281,7 @@ fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         })])
         .slots([TypeSlot::init(init)])
         .named_as_a_class()
-        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
-    futures::WAITING.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
 
 /// Adds the type and the function to the module.
