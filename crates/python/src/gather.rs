@@ -63,11 +63,7 @@ fn gather<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Boun
         }
         return Ok(gathering.into_any());
     }
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
-    names::ASYNCIO_GATHER.get(py)?.call(PyTuple::new(py, args.positional())?, Some(&keywords))
+    args.pass_on(names::ASYNCIO_GATHER.get(py)?)
 }
 
 /// `return_exceptions`, if it is a bool and all that was given by name.

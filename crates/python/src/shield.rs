@@ -49,12 +49,7 @@ fn shield<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Boun
         }
         return names::ASYNCIO_SHIELD.get(py)?.call1((inner,));
     }
-    let keywords = pyo3::types::PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
-    let positional = pyo3::types::PyTuple::new(py, args.positional())?;
-    names::ASYNCIO_SHIELD.get(py)?.call(positional, Some(&keywords))
+    args.pass_on(names::ASYNCIO_SHIELD.get(py)?)
 }
 
 /// The future to be shielded: a plain one itself, or the task of a plain coroutine.

@@ -55,10 +55,7 @@ fn create_task<'py>(group: &PyTaskGroup<'py>, args: Args<'_, 'py>) -> PyResult<B
     if let Some(task) = create_plainly(group, args)? {
         return Ok(task);
     }
-    let keywords = PyDict::new(group.py());
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
+    let keywords = args.keyword_dict(group.py())?;
     call_asyncios(group, "create_task", args.positional(), Some(&keywords))
 }
 
