@@ -59,7 +59,7 @@ fn gather<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Boun
         let done = adopt(&gathering, &event_loop, ours, args.positional())?;
         // Those that were done before they were asked: after the gathering is whole.
         for child in done {
-            child_done(&gathering, &child)?;
+            Gathering::told(&gathering, &child)?;
         }
         return Ok(gathering.into_any());
     }
@@ -152,7 +152,7 @@ fn adopt<'py>(
             done.push(child.clone());
         } else {
             link(gathering, &child)?;
-            tell(&child, gathering)?;
+            futures::tell(&child, gathering)?;
         }
         children.push(child);
     }
@@ -186,20 +186,6 @@ fn ensure_future<'py>(
         None => made.setattr(intern!(py, "_log_destroy_pending"), false)?,
     }
     Ok(made)
-}
-
-/// Lets the gathering be told when a child is done.
-fn tell<'py>(child: &Bound<'py, PyAny>, gathering: &PyGathering<'py>) -> PyResult<()> {
-    let py = child.py();
-    let Some(future) = kind::cast_exact_future(child) else {
-        let callable = Gathering::callable(gathering)?;
-        child.call_method1(intern!(py, "add_done_callback"), (callable,))?;
-        return Ok(());
-    };
-    if futures::stage(future.fields()) == Stage::Pending {
-        return futures::add_resident(future, gathering.as_any(), None);
-    }
-    futures::add_callback(future, Gathering::callable(gathering)?, None)
 }
 
 /// Since 3.14 the task that called `gather()` is known to await each child.
@@ -266,18 +252,10 @@ impl Resident for Gathering {
 
     /// Always the same one.
     fn callable<'py>(gathering: &PyGathering<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static TOLD: LazyLock<BoundFunction<Gathering>> = LazyLock::new(|| {
-            BoundFunction::new(Method::<Gathering>::one_arg(
-                c"_done_callback",
-                c"A child is done.",
-                |gathering: &PyGathering<'_>, child: &Bound<'_, PyAny>| {
-                    child_done(gathering, child)?;
-                    Ok(none(gathering.py()))
-                },
-            ))
-        });
+        static TELLING: LazyLock<BoundFunction<Gathering>> =
+            LazyLock::new(|| futures::telling(c"_done_callback"));
         let py = gathering.py();
-        let make = || names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,));
+        let make = || names::GATHER_CALLBACK.get(py)?.call1((TELLING.bind(gathering)?,));
         futures::remembered(&gathering.fields().callable, make, py)
     }
 
@@ -297,8 +275,28 @@ impl Resident for Gathering {
         Ok(is_one_of_many)
     }
 
-    fn told<'py>(gathering: &PyGathering<'py>, child: &PyFuture<'py>) -> PyResult<()> {
-        child_done(gathering, child.as_any())
+    /// What asyncio's `_done_callback` does.
+    fn told<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
+        let fields = gathering.fields();
+        count_down(gathering, child)?;
+        if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
+            if !is_cancelled(child)? {
+                // It counts as retrieved.
+                exception(child)?;
+            }
+            return Ok(());
+        }
+        let outer = gatherings::as_future(gathering);
+        if !fields.returns_exceptions.get() {
+            if is_cancelled(child)? {
+                return futures::fail(outer, &make_cancelled_error(child)?);
+            }
+            let exception = exception(child)?;
+            if !exception.is_none() {
+                return futures::fail(outer, &exception);
+            }
+        }
+        if fields.left.get() == 0 { finish(gathering, child) } else { Ok(()) }
     }
 }
 
@@ -314,30 +312,6 @@ fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> P
     }
     let _ = child;
     Ok(())
-}
-
-/// What asyncio's `_done_callback` does: a child of any class is done.
-fn child_done<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
-    let fields = gathering.fields();
-    count_down(gathering, child)?;
-    if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
-        if !is_cancelled(child)? {
-            // It counts as retrieved.
-            exception(child)?;
-        }
-        return Ok(());
-    }
-    let outer = gatherings::as_future(gathering);
-    if !fields.returns_exceptions.get() {
-        if is_cancelled(child)? {
-            return futures::fail(outer, &make_cancelled_error(child)?);
-        }
-        let exception = exception(child)?;
-        if !exception.is_none() {
-            return futures::fail(outer, &exception);
-        }
-    }
-    if fields.left.get() == 0 { finish(gathering, child) } else { Ok(()) }
 }
 
 /// All children are done.

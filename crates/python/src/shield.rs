@@ -17,7 +17,7 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::{self, Fields, Future};
-use batonloop_cpython::method::{self, Args, BoundFunction, Method};
+use batonloop_cpython::method::{self, Args, BoundFunction};
 use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
@@ -25,7 +25,7 @@ use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
 use crate::mixins::is_cancelled;
-use crate::names::{self, none};
+use crate::names;
 use crate::running;
 use crate::tasks;
 
@@ -97,20 +97,13 @@ impl Resident for Shield {
 
     /// Always the same one.
     fn callable<'py>(shield: &PyShield<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static TOLD: LazyLock<BoundFunction<Shield>> = LazyLock::new(|| {
-            BoundFunction::new(Method::<Shield>::one_arg(
-                c"_done_callback",
-                c"A future is done.",
-                |shield: &PyShield<'_>, future: &Bound<'_, PyAny>| {
-                    told(shield, future)?;
-                    Ok(none(shield.py()))
-                },
-            ))
-        });
+        static TELLING: LazyLock<BoundFunction<Shield>> =
+            LazyLock::new(|| futures::telling(c"_done_callback"));
         let py = shield.py();
         let fields = shield.fields();
-        let make =
-            || names::SHIELD_CALLBACK.get(py)?.call1((TOLD.bind(shield)?, fields.is_outside.get()));
+        let make = || {
+            names::SHIELD_CALLBACK.get(py)?.call1((TELLING.bind(shield)?, fields.is_outside.get()))
+        };
         futures::remembered(&fields.callable, make, py)
     }
 
@@ -118,14 +111,10 @@ impl Resident for Shield {
         shield.fields().context.get(shield.py())
     }
 
-    fn told<'py>(shield: &PyShield<'py>, future: &PyFuture<'py>) -> PyResult<()> {
-        told(shield, future.as_any())
+    fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+        let is_outside = shield.fields().is_outside.get();
+        if is_outside { outer_done(shield) } else { inner_done(shield, future) }
     }
-}
-
-/// Either of the two futures is done.
-fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    if shield.fields().is_outside.get() { outer_done(shield) } else { inner_done(shield, future) }
 }
 
 /// What asyncio's `_inner_done_callback` does.
@@ -165,9 +154,9 @@ fn outer_done(shield: &PyShield<'_>) -> PyResult<()> {
     let py = shield.py();
     let fields = shield.fields();
     if let (Some(inner), Some(twin)) = (fields.inner.get(py), fields.twin.get(py))
-        && let Some(inner) = kind::cast_exact_future(&inner)
+        && let Some(twin) = kind::cast_exact::<Shield>(&twin)
     {
-        return futures::tell_no_more(inner, &twin);
+        return futures::tell_no_more(&inner, twin);
     }
     Ok(())
 }

@@ -192,8 +192,8 @@ impl Resident for TaskGroup {
         leave_plainly(group, task.as_any())
     }
 
-    fn told<'py>(group: &PyTaskGroup<'py>, task: &PyFuture<'py>) -> PyResult<()> {
-        call_asyncios(group, "_on_task_done", from_ref(task.as_any()), None).map(drop)
+    fn told<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        call_asyncios(group, "_on_task_done", from_ref(task), None).map(drop)
     }
 }
 

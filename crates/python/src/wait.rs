@@ -64,13 +64,7 @@ fn init<'py>(
     fields.futures.set(futures);
     remember_task(waiting, &event_loop)?;
     for future in members(waiting) {
-        match kind::cast_exact_future(&future) {
-            Some(own) => futures::tell(own, waiting.as_any())?,
-            None => {
-                let callable = Waiting::callable(waiting)?;
-                future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
-            }
-        }
+        futures::tell(&future, waiting)?;
         link(waiting, &future)?;
     }
     Ok(())
@@ -145,18 +139,10 @@ impl Resident for Waiting {
 
     /// Always the same one.
     fn callable<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
-            BoundFunction::new(Method::<Waiting>::one_arg(
-                c"_on_completion",
-                c"A future is done.",
-                |waiting: &PyWaiting<'_>, future: &Bound<'_, PyAny>| {
-                    completed(waiting, future)?;
-                    Ok(none(waiting.py()))
-                },
-            ))
-        });
+        static TELLING: LazyLock<BoundFunction<Waiting>> =
+            LazyLock::new(|| futures::telling(c"_on_completion"));
         let py = waiting.py();
-        let make = || names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,));
+        let make = || names::WAIT_CALLBACK.get(py)?.call1((TELLING.bind(waiting)?,));
         futures::remembered(&waiting.fields().callable, make, py)
     }
 
@@ -169,29 +155,25 @@ impl Resident for Waiting {
         let fields = waiting.fields();
         let is_one_of_many = fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED;
         if is_one_of_many {
-            completed(waiting, future.as_any())?;
+            Self::told(waiting, future.as_any())?;
         }
         Ok(is_one_of_many)
     }
 
-    fn told<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>) -> PyResult<()> {
-        completed(waiting, future.as_any())
-    }
-}
-
-/// What asyncio's `_on_completion` does: a future of any class is done.
-fn completed<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    let py = waiting.py();
-    let fields = waiting.fields();
-    fields.left.set(fields.left.get().saturating_sub(1));
-    if is_enough(waiting, future)? {
-        cancel_timeout(waiting)?;
-        let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
-        if !is_done(&waiter)? {
-            settle(&waiter, none(py))?;
+    /// What asyncio's `_on_completion` does.
+    fn told<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = waiting.py();
+        let fields = waiting.fields();
+        fields.left.set(fields.left.get().saturating_sub(1));
+        if is_enough(waiting, future)? {
+            cancel_timeout(waiting)?;
+            let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
+            if !is_done(&waiter)? {
+                settle(&waiter, none(py))?;
+            }
         }
+        unlink(waiting, future)
     }
-    unlink(waiting, future)
 }
 
 /// Whether the wait is over with this future.
@@ -225,13 +207,7 @@ fn end<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = waiting.py();
     cancel_timeout(waiting)?;
     for future in members(waiting) {
-        match kind::cast_exact_future(&future) {
-            Some(own) => futures::tell_no_more(own, waiting.as_any())?,
-            None => {
-                let callable = Waiting::callable(waiting)?;
-                future.call_method1(intern!(py, "remove_done_callback"), (callable,))?;
-            }
-        }
+        futures::tell_no_more(&future, waiting)?;
         unlink(waiting, &future)?;
     }
     Ok(none(py))

@@ -4,18 +4,21 @@
 //! tell. So who is told stays in the future that is done until the entry's turn comes. By then
 //! nobody sees callbacks any more.
 
+use std::ffi::CStr;
+
 use batonloop_cpython::Outcome;
 use batonloop_cpython::context;
 #[cfg(not(Py_3_14))]
 use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering, Kind, Task};
+use batonloop_cpython::method::{BoundFunction, Method};
 use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyList, PyListMethods, PyWeakrefMethods, PyWeakrefReference,
 };
-use pyo3::{Bound, PyErr, PyResult, Python};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{PyFuture, append_callback, schedule, stage};
 use crate::events::{self, Arguments, Callback};
@@ -40,8 +43,8 @@ pub(crate) trait Resident: Kind {
         Ok(false)
     }
 
-    /// Deals with a future that is done, in its context.
-    fn told<'py>(this: &Bound<'py, Self>, future: &PyFuture<'py>) -> PyResult<()>;
+    /// Deals with a future of any class that is done, in its context.
+    fn told<'py>(this: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<()>;
 }
 
 /// A [`Resident`] to those who do not know which.
@@ -168,7 +171,7 @@ fn tell_one<'py, K: Resident>(
         return Ok(());
     }
     match context() {
-        Some(context) => context::enter(&context, |_| Ok(K::told(this, future)?)),
+        Some(context) => context::enter(&context, |_| Ok(K::told(this, future.as_any())?)),
         None => Ok(()),
     }
 }
@@ -228,19 +231,37 @@ pub(crate) fn add_resident<'py>(
     append_callback(future, resident.clone(), context)
 }
 
-/// Lets what has no callable be told of a future, which may be done already.
-pub(crate) fn tell<'py>(future: &PyFuture<'py>, resident: &Bound<'py, PyAny>) -> PyResult<()> {
-    if stage(future.fields()).is_done() {
-        return schedule(future, resident.clone(), None).map_err(|error| *error);
+/// Lets one be told of a future of any class, which may be done already.
+pub(crate) fn tell<'py, K: Resident>(
+    future: &Bound<'py, PyAny>,
+    this: &Bound<'py, K>,
+) -> PyResult<()> {
+    let Some(own) = kind::cast_exact_future(future) else {
+        let name = intern!(future.py(), "add_done_callback");
+        return future.call_method1(name, (K::callable(this)?,)).map(drop);
+    };
+    if stage(own.fields()).is_done() {
+        return schedule(own, this.as_any().clone(), None).map_err(|error| *error);
     }
-    add_resident(future, resident, None)
+    add_resident(own, this.as_any(), None)
+}
+
+/// Takes one out of the callbacks of a future of any class, unless that is done.
+pub(crate) fn tell_no_more<'py, K: Resident>(
+    future: &Bound<'py, PyAny>,
+    this: &Bound<'py, K>,
+) -> PyResult<()> {
+    match kind::cast_exact_future(future) {
+        Some(own) => remove_resident(own, this.as_any()),
+        None => {
+            let name = intern!(future.py(), "remove_done_callback");
+            future.call_method1(name, (K::callable(this)?,)).map(drop)
+        }
+    }
 }
 
 /// Takes what has no callable out of the callbacks of a future that is not done.
-pub(crate) fn tell_no_more<'py>(
-    future: &PyFuture<'py>,
-    resident: &Bound<'py, PyAny>,
-) -> PyResult<()> {
+fn remove_resident<'py>(future: &PyFuture<'py>, resident: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = future.py();
     let fields = future.fields();
     if stage(fields).is_done() {
@@ -265,6 +286,18 @@ pub(crate) fn tell_no_more<'py>(
         fields.callbacks.clear(py);
     }
     Ok(())
+}
+
+/// The function that a [`Resident::callable`] is made of, by its name.
+pub(crate) fn telling<K: Resident>(name: &'static CStr) -> BoundFunction<K> {
+    BoundFunction::new(Method::one_arg(
+        name,
+        c"A future is done.",
+        |this: &Bound<'_, K>, future: &Bound<'_, PyAny>| {
+            K::told(this, future)?;
+            Ok(none(this.py()))
+        },
+    ))
 }
 
 /// The callable that a slot remembers, as long as anybody has it: else a new one.
