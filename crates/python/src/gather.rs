@@ -35,7 +35,7 @@ use crate::host::EventLoop;
 use crate::mixins::{is_cancelled, is_done};
 use crate::names::{self, boolean, none};
 use crate::running;
-use crate::tasks;
+use crate::tasks::{self, known};
 
 mod seen;
 
@@ -104,13 +104,7 @@ fn new<'py>(
     fields.future().event_loop.fill(event_loop.clone());
     fields.context.fill(context::copy_current(py)?);
     fields.returns_exceptions.set(returns_exceptions);
-    #[cfg(Py_3_14)]
-    {
-        let waiter = names::CURRENT_TASK.get(py)?.call1((event_loop,))?;
-        if !waiter.is_none() {
-            fields.waiter.fill(waiter);
-        }
-    }
+    known::fill_waiter(&fields.waiter, event_loop)?;
     Ok(gathering)
 }
 
@@ -142,7 +136,7 @@ fn adopt<'py>(
         if is_bare && tasks::is_plain(arg) {
             let task = tasks::new(event_loop, ours, arg)?;
             task.fields().set_log_destroy_pending(false);
-            link(gathering, &task)?;
+            known::link(task.as_any(), &fields.waiter)?;
             futures::add_resident(kind::task_as_future(&task), gathering.as_any(), None)?;
             children.push(task.into_any());
             continue;
@@ -151,7 +145,7 @@ fn adopt<'py>(
         if NOTICES_DONE && is_done(&child)? {
             done.push(child.clone());
         } else {
-            link(gathering, &child)?;
+            known::link(&child, &fields.waiter)?;
             futures::tell(&child, gathering)?;
         }
         children.push(child);
@@ -188,23 +182,6 @@ fn ensure_future<'py>(
     Ok(made)
 }
 
-/// Since 3.14 the task that called `gather()` is known to await each child.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &PyGathering<'_>, _: &Bound<'_, impl Sized>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that called `gather()` is known to await each child.
-#[cfg(Py_3_14)]
-fn link<'py, T>(gathering: &PyGathering<'py>, child: &Bound<'py, T>) -> PyResult<()> {
-    match gathering.fields().waiter.get(gathering.py()) {
-        Some(waiter) => tasks::known::link(child.as_any(), &waiter),
-        None => Ok(()),
-    }
-}
-
 /// Before 3.14 nobody is known to await the children.
 #[cfg(not(Py_3_14))]
 #[inline(always)]
@@ -237,7 +214,7 @@ fn discard_awaited_by<'py>(
     let parsed = args.parse("_discard_awaited_by", ["children", "waiter", "outer"], 3)?;
     if let [Some(children), Some(waiter), _] = parsed {
         for child in children.try_iter()? {
-            tasks::known::unlink(&child?, waiter)?;
+            known::unlink_from(&child?, waiter)?;
         }
     }
     Ok(none(module.py()))
@@ -302,16 +279,10 @@ impl Resident for Gathering {
 
 /// One child less to wait for.
 #[inline]
-#[cfg_attr(not(Py_3_14), expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here"))]
 fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     let fields = gathering.fields();
     fields.left.set(fields.left.get().saturating_sub(1));
-    #[cfg(Py_3_14)]
-    if let Some(waiter) = fields.waiter.get(gathering.py()) {
-        tasks::known::unlink(child, &waiter)?;
-    }
-    let _ = child;
-    Ok(())
+    known::unlink(child, &fields.waiter)
 }
 
 /// All children are done.

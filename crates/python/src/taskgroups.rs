@@ -24,7 +24,7 @@ use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
 use crate::mixins::{is_done, set_slot, settle};
 use crate::names::{self, boolean, none};
-use crate::tasks::{self, Options};
+use crate::tasks::{self, Options, known};
 
 type PyTaskGroup<'py> = Bound<'py, TaskGroup>;
 
@@ -67,9 +67,12 @@ fn create_plainly<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = group.py();
     let fields = group.fields();
-    let ([coroutine], Some(event_loop), Some(tasks), Some(parent)) =
-        (args.positional(), fields.event_loop.get(py), tasks_of(group), fields.parent_task.get(py))
-    else {
+    let ([coroutine], Some(event_loop), Some(tasks), false) = (
+        args.positional(),
+        fields.event_loop.get(py),
+        tasks_of(group),
+        fields.parent_task.is_empty(),
+    ) else {
         return Ok(None);
     };
     let Some(ours) = EventLoop::direct(&event_loop) else {
@@ -93,7 +96,7 @@ fn create_plainly<'py>(
     } else {
         tasks::new(&event_loop, ours, coroutine)?
     };
-    link(&task, &parent)?;
+    known::link(task.as_any(), &fields.parent_task)?;
     tasks.add(&task)?;
     let context = context::copy_current(py)?;
     futures::add_resident(kind::task_as_future(&task), group.as_any(), Some(context))?;
@@ -143,34 +146,6 @@ fn make_named<'py>(
     tasks::new_with(coroutine, Options { name, ..options })
 }
 
-/// Before 3.14 nobody is known to await the tasks.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Before 3.14 nobody is known to await the tasks.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn unlink(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task whose block it is is known to await each task.
-#[cfg(Py_3_14)]
-fn link<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
-    tasks::known::link(task.as_any(), parent)
-}
-
-/// A task that is done is awaited no longer.
-#[cfg(Py_3_14)]
-fn unlink<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
-    tasks::known::unlink(task.as_any(), parent)
-}
-
 // ---------------------------------------------------------------------------------------------
 // Told
 // ---------------------------------------------------------------------------------------------
@@ -206,14 +181,14 @@ fn leave_plainly<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyR
     let Some(task) = kind::cast_exact::<Task>(task) else {
         return Ok(false);
     };
-    let (Some(tasks), Some(parent)) = (tasks_of(group), fields.parent_task.get(py)) else {
+    let (Some(tasks), false) = (tasks_of(group), fields.parent_task.is_empty()) else {
         return Ok(false);
     };
     if !futures::has_result(kind::task_as_future(task)) || !kind::is_exact::<TaskGroup>(group) {
         return Ok(false);
     }
     tasks.discard(task)?;
-    unlink(task, &parent)?;
+    known::unlink(task.as_any(), &fields.parent_task)?;
     if let Some(on_completed) = fields.on_completed.get(py)
         && tasks.is_empty()
         && !is_done(&on_completed)?

@@ -19,8 +19,7 @@ use pyo3::{Bound, PyResult, Python, intern};
 use crate::futures::{self, PyFuture, Resident};
 use crate::mixins::{is_cancelled, is_done, new_future, settle};
 use crate::names::{self, boolean, none};
-#[cfg(Py_3_14)]
-use crate::tasks;
+use crate::tasks::known;
 
 type PyWaiting<'py> = Bound<'py, Waiting>;
 
@@ -62,10 +61,10 @@ fn init<'py>(
     });
     fields.context.set(context::copy_current(py)?);
     fields.futures.set(futures);
-    remember_task(waiting, &event_loop)?;
+    known::fill_waiter(&fields.task, &event_loop)?;
     for future in members(waiting) {
         futures::tell(&future, waiting)?;
-        link(waiting, &future)?;
+        known::link(&future, &fields.task)?;
     }
     Ok(())
 }
@@ -76,57 +75,6 @@ fn members<'py>(waiting: &PyWaiting<'py>) -> Vec<Bound<'py, PyAny>> {
     match set.as_ref().and_then(|set| set.cast::<PySet>().ok()) {
         Some(set) => set.iter().collect(),
         None => Vec::new(),
-    }
-}
-
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn remember_task(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that waits is known to await each of the futures.
-#[cfg(Py_3_14)]
-fn remember_task<'py>(waiting: &PyWaiting<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
-    let task = names::CURRENT_TASK.get(waiting.py())?.call1((event_loop,))?;
-    if !task.is_none() {
-        waiting.fields().task.set(task);
-    }
-    Ok(())
-}
-
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that waits is known to await each of the futures.
-#[cfg(Py_3_14)]
-fn link<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    match waiting.fields().task.get(waiting.py()) {
-        Some(task) => tasks::known::link(future, &task),
-        None => Ok(()),
-    }
-}
-
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn unlink(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Ends what [`link`] began.
-#[cfg(Py_3_14)]
-fn unlink<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    match waiting.fields().task.get(waiting.py()) {
-        Some(task) => tasks::known::unlink(future, &task),
-        None => Ok(()),
     }
 }
 
@@ -172,7 +120,7 @@ impl Resident for Waiting {
                 settle(&waiter, none(py))?;
             }
         }
-        unlink(waiting, future)
+        known::unlink(future, &fields.task)
     }
 }
 
@@ -208,7 +156,7 @@ fn end<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
     cancel_timeout(waiting)?;
     for future in members(waiting) {
         futures::tell_no_more(&future, waiting)?;
-        unlink(waiting, &future)?;
+        known::unlink(&future, &waiting.fields().task)?;
     }
     Ok(none(py))
 }
