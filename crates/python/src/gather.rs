@@ -130,10 +130,7 @@ fn adopt<'py>(
             continue;
         }
         fields.left.set(fields.left.get() + 1);
-        let is_bare = ours.is_direct.get(py)
-            && ours.has_own_create_task.get(py)
-            && ours.task_factory.slot(py).is_empty();
-        if is_bare && tasks::is_plain(arg) {
+        if ours.makes_plain_tasks(py) && tasks::is_plain(arg) {
             let task = tasks::new(event_loop, ours, arg)?;
             task.fields().set_log_destroy_pending(false);
             known::link(task.as_any(), &fields.waiter)?;
@@ -259,7 +256,7 @@ impl Resident for Gathering {
         if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
             if !is_cancelled(child)? {
                 // It counts as retrieved.
-                exception(child)?;
+                futures::exception(child)?;
             }
             return Ok(());
         }
@@ -268,7 +265,7 @@ impl Resident for Gathering {
             if is_cancelled(child)? {
                 return futures::fail(outer, &make_cancelled_error(child)?);
             }
-            let exception = exception(child)?;
+            let exception = futures::exception(child)?;
             if !exception.is_none() {
                 return futures::fail(outer, &exception);
             }
@@ -319,13 +316,8 @@ fn outcome<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let class = names::CANCELLED_ERROR.get(py)?;
         return if message.is_none() { class.call1(("",)) } else { class.call1((message,)) };
     }
-    let exception = exception(child)?;
+    let exception = futures::exception(child)?;
     if exception.is_none() { child.call_method0(intern!(py, "result")) } else { Ok(exception) }
-}
-
-/// `exception()` of a future of any class.
-fn exception<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    child.call_method0(intern!(child.py(), "exception"))
 }
 
 /// `_make_cancelled_error()` of a future of any class.

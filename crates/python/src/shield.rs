@@ -60,9 +60,8 @@ fn inner_of<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Option<PyFuture<'py>>> {
     }
     if tasks::is_plain(arg)
         && let Ok(event_loop) = running::get(py)
-        && let Some(ours) = EventLoop::direct(&event_loop)
-        && ours.has_own_create_task.get(py)
-        && ours.task_factory.slot(py).is_empty()
+        && let Some(ours) = EventLoop::of(&event_loop)
+        && ours.makes_plain_tasks(py)
     {
         let task = tasks::new(&event_loop, ours, arg)?;
         return Ok(Some(kind::task_as_future(&task).clone()));
@@ -129,7 +128,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     if futures::stage(outer.fields()) == Stage::Cancelled {
         if !is_cancelled(inner)? {
             // It counts as retrieved.
-            inner.call_method0(intern!(py, "exception"))?;
+            futures::exception(inner)?;
         }
         return Ok(());
     }
@@ -141,7 +140,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     {
         return futures::finish(outer, futures::result(own)?).map_err(|error| *error);
     }
-    let exception = inner.call_method0(intern!(py, "exception"))?;
+    let exception = futures::exception(inner)?;
     if !exception.is_none() {
         return futures::fail(outer, &exception);
     }

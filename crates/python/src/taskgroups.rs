@@ -75,15 +75,14 @@ fn create_plainly<'py>(
     ) else {
         return Ok(None);
     };
-    let Some(ours) = EventLoop::direct(&event_loop) else {
+    let Some(ours) = EventLoop::of(&event_loop) else {
         return Ok(None);
     };
     let is_plain = kind::is_exact::<TaskGroup>(group)
         && fields.entered.get()
         && !fields.aborting.get()
         && (!fields.exiting.get() || !tasks.is_empty())
-        && ours.has_own_create_task.get(py)
-        && ours.task_factory.slot(py).is_empty()
+        && ours.makes_plain_tasks(py)
         && tasks::is_plain(coroutine);
     if !is_plain {
         return Ok(None);

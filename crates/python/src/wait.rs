@@ -134,7 +134,7 @@ fn is_enough<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyRes
         return Ok(false);
     }
     // That counts as retrieved.
-    let exception = future.call_method0(intern!(future.py(), "exception"))?;
+    let exception = futures::exception(future)?;
     Ok(!exception.is_none())
 }
 
