@@ -1,8 +1,8 @@
 //! The functions of the module: what asyncio offers beside its classes.
 
 use batonloop_cpython::method::{self, Args};
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyFloat, PyInt, PyModule, PyModuleMethods};
-use pyo3::{Bound, PyResult, Python, intern};
+use pyo3::types::{PyAny, PyAnyMethods, PyFloat, PyInt, PyModule, PyModuleMethods};
+use pyo3::{Bound, PyResult, intern};
 
 use crate::base_events;
 use crate::host::EventLoop;
@@ -24,9 +24,7 @@ fn create_task<'py>(
         note_late_name(ours, args)?;
         return base_events::create_task(ours, args);
     }
-    names::ASYNCIO_CREATE_TASK
-        .get(py)?
-        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+    args.pass_on(names::ASYNCIO_CREATE_TASK.get(py)?)
 }
 
 /// Before 3.13 `asyncio.create_task()` makes the task without its name and names it afterwards, so
@@ -46,15 +44,6 @@ fn note_late_name(event_loop: &Bound<'_, EventLoop>, args: Args<'_, '_>) -> PyRe
     Ok(())
 }
 
-/// The keyword arguments as a dict, to be passed on.
-fn keywords<'py>(py: Python<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
-    Ok(keywords)
-}
-
 /// `sleep(delay, result=None)`.
 fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = module.py();
@@ -70,9 +59,7 @@ fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound
             return sleep::new_delayed(delay, rest.first());
         }
     }
-    names::ASYNCIO_SLEEP
-        .get(py)?
-        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+    args.pass_on(names::ASYNCIO_SLEEP.get(py)?)
 }
 
 /// `wait_for(fut, timeout)`; before 3.12 it is asyncio's own.
@@ -91,9 +78,7 @@ fn wait_for<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bo
     {
         return crate::wait_for::new(awaitable, timeout);
     }
-    names::ASYNCIO_WAIT_FOR
-        .get(py)?
-        .call(pyo3::types::PyTuple::new(py, args.positional())?, Some(&keywords(py, args)?))
+    args.pass_on(names::ASYNCIO_WAIT_FOR.get(py)?)
 }
 
 /// The value of an int or float, and of nothing that derives from them.

@@ -471,6 +471,14 @@ fn ask_exception<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
+/// `exception()` of a future of any class, which counts as retrieved.
+pub(crate) fn exception<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match kind::cast_exact_future(future) {
+        Some(own) => ask_exception(own),
+        None => future.call_method0(intern!(future.py(), "exception")),
+    }
+}
+
 fn set_result<'py>(
     future: &PyFuture<'py>,
     result: &Bound<'py, PyAny>,
@@ -728,12 +736,7 @@ pub(crate) use iterator::FutureIter;
 
 mod iterator;
 
-#[cfg(not(Py_3_14))]
-pub(crate) use residents::SHIELD;
-pub(crate) use residents::{
-    GATHERING, Resident, TASK_GROUP, WAITING, add_resident, remembered, report, take_resident,
-    tell, tell_no_more,
-};
+pub(crate) use residents::{Resident, add_resident, remembered, tell, tell_no_more, telling};
 use residents::{from_outside, resident, schedule_resident};
 
 mod residents;

@@ -18,7 +18,6 @@ use std::ffi::CStr;
 use std::sync::LazyLock;
 
 use batonloop_core::Stage;
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Future, Gathering, Task, gatherings};
@@ -31,13 +30,12 @@ use pyo3::types::{
 use pyo3::{Bound, PyResult, intern};
 
 use crate::coroutines::Level;
-use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::host::EventLoop;
 use crate::mixins::{is_cancelled, is_done};
 use crate::names::{self, boolean, none};
 use crate::running;
-use crate::tasks;
+use crate::tasks::{self, known};
 
 mod seen;
 
@@ -61,15 +59,11 @@ fn gather<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Boun
         let done = adopt(&gathering, &event_loop, ours, args.positional())?;
         // Those that were done before they were asked: after the gathering is whole.
         for child in done {
-            child_done(&gathering, &child)?;
+            Gathering::told(&gathering, &child)?;
         }
         return Ok(gathering.into_any());
     }
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
-    names::ASYNCIO_GATHER.get(py)?.call(PyTuple::new(py, args.positional())?, Some(&keywords))
+    args.pass_on(names::ASYNCIO_GATHER.get(py)?)
 }
 
 /// `return_exceptions`, if it is a bool and all that was given by name.
@@ -110,13 +104,7 @@ fn new<'py>(
     fields.future().event_loop.fill(event_loop.clone());
     fields.context.fill(context::copy_current(py)?);
     fields.returns_exceptions.set(returns_exceptions);
-    #[cfg(Py_3_14)]
-    {
-        let waiter = names::CURRENT_TASK.get(py)?.call1((event_loop,))?;
-        if !waiter.is_none() {
-            fields.waiter.fill(waiter);
-        }
-    }
+    known::fill_waiter(&fields.waiter, event_loop)?;
     Ok(gathering)
 }
 
@@ -142,13 +130,10 @@ fn adopt<'py>(
             continue;
         }
         fields.left.set(fields.left.get() + 1);
-        let is_bare = ours.is_direct.get(py)
-            && ours.has_own_create_task.get(py)
-            && ours.task_factory.slot(py).is_empty();
-        if is_bare && tasks::is_plain(arg) {
+        if ours.makes_plain_tasks(py) && tasks::is_plain(arg) {
             let task = tasks::new(event_loop, ours, arg)?;
             task.fields().set_log_destroy_pending(false);
-            link(gathering, &task)?;
+            known::link(task.as_any(), &fields.waiter)?;
             futures::add_resident(kind::task_as_future(&task), gathering.as_any(), None)?;
             children.push(task.into_any());
             continue;
@@ -157,8 +142,8 @@ fn adopt<'py>(
         if NOTICES_DONE && is_done(&child)? {
             done.push(child.clone());
         } else {
-            link(gathering, &child)?;
-            tell(&child, gathering)?;
+            known::link(&child, &fields.waiter)?;
+            futures::tell(&child, gathering)?;
         }
         children.push(child);
     }
@@ -194,37 +179,6 @@ fn ensure_future<'py>(
     Ok(made)
 }
 
-/// Lets the gathering be told when a child is done.
-fn tell<'py>(child: &Bound<'py, PyAny>, gathering: &PyGathering<'py>) -> PyResult<()> {
-    let py = child.py();
-    let Some(future) = kind::cast_exact_future(child) else {
-        let callable = callable(gathering.as_any())?;
-        child.call_method1(intern!(py, "add_done_callback"), (callable,))?;
-        return Ok(());
-    };
-    if futures::stage(future.fields()) == Stage::Pending {
-        return futures::add_resident(future, gathering.as_any(), None);
-    }
-    futures::add_callback(future, callable(gathering.as_any())?, None)
-}
-
-/// Since 3.14 the task that called `gather()` is known to await each child.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &PyGathering<'_>, _: &Bound<'_, impl Sized>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that called `gather()` is known to await each child.
-#[cfg(Py_3_14)]
-fn link<'py, T>(gathering: &PyGathering<'py>, child: &Bound<'py, T>) -> PyResult<()> {
-    match gathering.fields().waiter.get(gathering.py()) {
-        Some(waiter) => tasks::known::link(child.as_any(), &waiter),
-        None => Ok(()),
-    }
-}
-
 /// Before 3.14 nobody is known to await the children.
 #[cfg(not(Py_3_14))]
 #[inline(always)]
@@ -257,7 +211,7 @@ fn discard_awaited_by<'py>(
     let parsed = args.parse("_discard_awaited_by", ["children", "waiter", "outer"], 3)?;
     if let [Some(children), Some(waiter), _] = parsed {
         for child in children.try_iter()? {
-            tasks::known::unlink(&child?, waiter)?;
+            known::unlink_from(&child?, waiter)?;
         }
     }
     Ok(none(module.py()))
@@ -267,93 +221,65 @@ fn discard_awaited_by<'py>(
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What a gathering is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |gathering| {
-        let gathering = kind::cast_exact::<Gathering>(gathering)?;
+impl Resident for Gathering {
+    const VERB: &'static str = "gather";
+
+    /// Always the same one.
+    fn callable<'py>(gathering: &PyGathering<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TELLING: LazyLock<BoundFunction<Gathering>> =
+            LazyLock::new(|| futures::telling(c"_done_callback"));
+        let py = gathering.py();
+        let make = || names::GATHER_CALLBACK.get(py)?.call1((TELLING.bind(gathering)?,));
+        futures::remembered(&gathering.fields().callable, make, py)
+    }
+
+    fn context<'py>(gathering: &PyGathering<'py>) -> Option<Bound<'py, PyAny>> {
         gathering.fields().context.get(gathering.py())
-    },
-};
-
-/// A child that is done, and whose gathering is to know it.
-static TELL: Verb = Verb {
-    name: "gather",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(child) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Gathering>(child) else {
-        return Ok(());
-    };
-    let Some(gathering) = kind::cast_exact::<Gathering>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    if is_one_of_many(gathering, child) {
-        return count_down(gathering, child);
     }
-    let Some(context) = gathering.fields().context.get(py) else {
-        return Ok(());
-    };
-    let outcome = context::enter(&context, |_| Ok(child_done(gathering, child)?));
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, child, *error),
-    }
-}
 
-/// Whether nothing is to be done about a child but to count it.
-#[inline]
-fn is_one_of_many(gathering: &PyGathering<'_>, child: &PyFuture<'_>) -> bool {
-    gathering.fields().left.get() > 1
-        && futures::has_result(child)
-        && futures::stage(gathering.fields().future()) == Stage::Pending
+    /// Nothing is to be done but to count, as long as others are left and none has failed.
+    #[inline]
+    fn told_plainly<'py>(gathering: &PyGathering<'py>, child: &PyFuture<'py>) -> PyResult<bool> {
+        let is_one_of_many = gathering.fields().left.get() > 1
+            && futures::has_result(child)
+            && futures::stage(gathering.fields().future()) == Stage::Pending;
+        if is_one_of_many {
+            count_down(gathering, child.as_any())?;
+        }
+        Ok(is_one_of_many)
+    }
+
+    /// What asyncio's `_done_callback` does.
+    fn told<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
+        let fields = gathering.fields();
+        count_down(gathering, child)?;
+        if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
+            if !is_cancelled(child)? {
+                // It counts as retrieved.
+                futures::exception(child)?;
+            }
+            return Ok(());
+        }
+        let outer = gatherings::as_future(gathering);
+        if !fields.returns_exceptions.get() {
+            if is_cancelled(child)? {
+                return futures::fail(outer, &make_cancelled_error(child)?);
+            }
+            let exception = futures::exception(child)?;
+            if !exception.is_none() {
+                return futures::fail(outer, &exception);
+            }
+        }
+        if fields.left.get() == 0 { finish(gathering, child) } else { Ok(()) }
+    }
 }
 
 /// One child less to wait for.
 #[inline]
-#[cfg_attr(not(Py_3_14), expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here"))]
-fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, impl Sized>) -> Outcome {
+fn count_down<'py>(gathering: &PyGathering<'py>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     let fields = gathering.fields();
     fields.left.set(fields.left.get().saturating_sub(1));
-    #[cfg(Py_3_14)]
-    if let Some(waiter) = fields.waiter.get(gathering.py()) {
-        tasks::known::unlink(child.as_any(), &waiter)?;
-    }
-    let _ = child;
-    Ok(())
-}
-
-/// What asyncio's `_done_callback` does: a child of any class is done.
-fn child_done<'py, T>(gathering: &PyGathering<'py>, child: &Bound<'py, T>) -> PyResult<()> {
-    let fields = gathering.fields();
-    let child = child.as_any();
-    count_down(gathering, child).map_err(|error| *error)?;
-    if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
-        if !is_cancelled(child)? {
-            // It counts as retrieved.
-            exception(child)?;
-        }
-        return Ok(());
-    }
-    let outer = gatherings::as_future(gathering);
-    if !fields.returns_exceptions.get() {
-        if is_cancelled(child)? {
-            return futures::fail(outer, &make_cancelled_error(child)?);
-        }
-        let exception = exception(child)?;
-        if !exception.is_none() {
-            return futures::fail(outer, &exception);
-        }
-    }
-    if fields.left.get() == 0 { finish(gathering, child) } else { Ok(()) }
+    known::unlink(child, &fields.waiter)
 }
 
 /// All children are done.
@@ -390,13 +316,8 @@ fn outcome<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let class = names::CANCELLED_ERROR.get(py)?;
         return if message.is_none() { class.call1(("",)) } else { class.call1((message,)) };
     }
-    let exception = exception(child)?;
+    let exception = futures::exception(child)?;
     if exception.is_none() { child.call_method0(intern!(py, "result")) } else { Ok(exception) }
-}
-
-/// `exception()` of a future of any class.
-fn exception<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    child.call_method0(intern!(child.py(), "exception"))
 }
 
 /// `_make_cancelled_error()` of a future of any class.
@@ -405,25 +326,6 @@ fn make_cancelled_error<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
         Some(future) => futures::make_cancelled_error(future),
         None => child.call_method0(intern!(child.py(), "_make_cancelled_error")),
     }
-}
-
-/// The callable that stands for a gathering among the callbacks of a child: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Gathering>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Gathering>::one_arg(
-            c"_done_callback",
-            c"A child is done.",
-            |gathering: &PyGathering<'_>, child: &Bound<'_, PyAny>| {
-                child_done(gathering, child)?;
-                Ok(none(gathering.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let gathering =
-        kind::cast_exact::<Gathering>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let make = || names::GATHER_CALLBACK.get(py)?.call1((TOLD.bind(gathering)?,));
-    futures::remembered(&gathering.fields().callable, make, py)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -504,7 +406,7 @@ fn init<'py>(
 /// Makes the type on our Future, which is its base.
 pub(crate) fn make_type<'py>(future: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyType>> {
     let py = future.py();
-    let made = TypeBuilder::<Gathering>::new(c"batonloop.tasks._GatheringFuture", DOC)
+    TypeBuilder::<Gathering>::new(c"batonloop.tasks._GatheringFuture", DOC)
         .methods([Method::args(c"cancel", CANCEL, cancel)])
         .properties([
             Property::read(c"_children", c"The list of futures.", |this: &PyGathering<'_>| {
@@ -520,9 +422,7 @@ pub(crate) fn make_type<'py>(future: &Bound<'py, PyType>) -> PyResult<Bound<'py,
         ])
         .slots([TypeSlot::init(init)])
         .named_as_a_class()
-        .build(&bases(py, &[future.as_any()])?)?;
-    futures::GATHERING.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[future.as_any()])?)
 }
 
 /// Adds the function to the module.

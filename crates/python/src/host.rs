@@ -143,6 +143,15 @@ impl EventLoop {
         self.is_direct.set(py, direct);
     }
 
+    /// Whether a task is made on it without asking anybody: it is direct, `create_task` is ours,
+    /// and there is no task factory.
+    #[inline]
+    pub(crate) fn makes_plain_tasks(&self, py: Python<'_>) -> bool {
+        self.is_direct.get(py)
+            && self.has_own_create_task.get(py)
+            && self.task_factory.slot(py).is_empty()
+    }
+
     /// Queues an entry for the next turn.
     #[inline(always)]
     pub(crate) fn queue(&self, object: Bound<'_, PyAny>, verb: &'static Verb) {

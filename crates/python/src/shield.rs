@@ -13,20 +13,19 @@ use std::ffi::CStr;
 use std::sync::LazyLock;
 
 use batonloop_core::Stage;
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::{self, Fields, Future};
-use batonloop_cpython::method::{self, Args, BoundFunction, Method};
+use batonloop_cpython::method::{self, Args, BoundFunction};
 use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::exceptions;
 use crate::futures::{self, PyFuture, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::host::EventLoop;
 use crate::mixins::is_cancelled;
-use crate::names::{self, none};
+use crate::names;
 use crate::running;
 use crate::tasks;
 
@@ -50,12 +49,7 @@ fn shield<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Boun
         }
         return names::ASYNCIO_SHIELD.get(py)?.call1((inner,));
     }
-    let keywords = pyo3::types::PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
-    let positional = pyo3::types::PyTuple::new(py, args.positional())?;
-    names::ASYNCIO_SHIELD.get(py)?.call(positional, Some(&keywords))
+    args.pass_on(names::ASYNCIO_SHIELD.get(py)?)
 }
 
 /// The future to be shielded: a plain one itself, or the task of a plain coroutine.
@@ -66,9 +60,8 @@ fn inner_of<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Option<PyFuture<'py>>> {
     }
     if tasks::is_plain(arg)
         && let Ok(event_loop) = running::get(py)
-        && let Some(ours) = EventLoop::direct(&event_loop)
-        && ours.has_own_create_task.get(py)
-        && ours.task_factory.slot(py).is_empty()
+        && let Some(ours) = EventLoop::of(&event_loop)
+        && ours.makes_plain_tasks(py)
     {
         let task = tasks::new(&event_loop, ours, arg)?;
         return Ok(Some(kind::task_as_future(&task).clone()));
@@ -98,46 +91,29 @@ fn join<'py>(inner: &PyFuture<'py>, outer: &PyFuture<'py>) -> PyResult<()> {
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What it is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |shield| {
-        let shield = kind::cast_exact::<Shield>(shield)?;
-        shield.fields().context.get(shield.py())
-    },
-};
+impl Resident for Shield {
+    const VERB: &'static str = "shield";
 
-/// A future that is done and whose twin is to know it.
-static TELL: Verb = Verb {
-    name: "shield",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(future) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Shield>(future) else {
-        return Ok(());
-    };
-    let Some(shield) = kind::cast_exact::<Shield>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let Some(context) = shield.fields().context.get(py) else {
-        return Ok(());
-    };
-    match context::enter(&context, |_| Ok(told(shield, future.as_any())?)) {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
+    /// Always the same one.
+    fn callable<'py>(shield: &PyShield<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TELLING: LazyLock<BoundFunction<Shield>> =
+            LazyLock::new(|| futures::telling(c"_done_callback"));
+        let py = shield.py();
+        let fields = shield.fields();
+        let make = || {
+            names::SHIELD_CALLBACK.get(py)?.call1((TELLING.bind(shield)?, fields.is_outside.get()))
+        };
+        futures::remembered(&fields.callable, make, py)
     }
-}
 
-fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    if shield.fields().is_outside.get() { outer_done(shield) } else { inner_done(shield, future) }
+    fn context<'py>(shield: &PyShield<'py>) -> Option<Bound<'py, PyAny>> {
+        shield.fields().context.get(shield.py())
+    }
+
+    fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+        let is_outside = shield.fields().is_outside.get();
+        if is_outside { outer_done(shield) } else { inner_done(shield, future) }
+    }
 }
 
 /// What asyncio's `_inner_done_callback` does.
@@ -152,7 +128,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     if futures::stage(outer.fields()) == Stage::Cancelled {
         if !is_cancelled(inner)? {
             // It counts as retrieved.
-            inner.call_method0(intern!(py, "exception"))?;
+            futures::exception(inner)?;
         }
         return Ok(());
     }
@@ -164,7 +140,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     {
         return futures::finish(outer, futures::result(own)?).map_err(|error| *error);
     }
-    let exception = inner.call_method0(intern!(py, "exception"))?;
+    let exception = futures::exception(inner)?;
     if !exception.is_none() {
         return futures::fail(outer, &exception);
     }
@@ -177,31 +153,11 @@ fn outer_done(shield: &PyShield<'_>) -> PyResult<()> {
     let py = shield.py();
     let fields = shield.fields();
     if let (Some(inner), Some(twin)) = (fields.inner.get(py), fields.twin.get(py))
-        && let Some(inner) = kind::cast_exact_future(&inner)
+        && let Some(twin) = kind::cast_exact::<Shield>(&twin)
     {
-        return futures::tell_no_more(inner, &twin);
+        return futures::tell_no_more(&inner, twin);
     }
     Ok(())
-}
-
-/// The callable that stands for it among the callbacks of a future: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Shield>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Shield>::one_arg(
-            c"_done_callback",
-            c"A future is done.",
-            |shield: &PyShield<'_>, future: &Bound<'_, PyAny>| {
-                told(shield, future)?;
-                Ok(none(shield.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let shield = kind::cast_exact::<Shield>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let fields = shield.fields();
-    let make =
-        || names::SHIELD_CALLBACK.get(py)?.call1((TOLD.bind(shield)?, fields.is_outside.get()));
-    futures::remembered(&fields.callable, make, py)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -210,11 +166,9 @@ fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// Makes the type.
 fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
-    let made = TypeBuilder::<Shield>::new(c"batonloop.tasks._Shield", DOC)
+    TypeBuilder::<Shield>::new(c"batonloop.tasks._Shield", DOC)
         .named_as_a_class()
-        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
-    futures::SHIELD.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
 
 /// Adds the type and the function to the module.

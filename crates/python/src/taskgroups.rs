@@ -11,7 +11,6 @@
 use std::ffi::CStr;
 use std::slice::from_ref;
 
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Task};
@@ -19,15 +18,13 @@ use batonloop_cpython::method::{Args, Method, Property};
 use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
-use pyo3::{Bound, PyErr, PyResult, Python, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::events::{self, Arguments, Callback};
-use crate::exceptions;
-use crate::futures::{self, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::futures::{self, PyFuture, Resident};
+use crate::host::EventLoop;
 use crate::mixins::{is_done, set_slot, settle};
 use crate::names::{self, boolean, none};
-use crate::tasks::{self, Options};
+use crate::tasks::{self, Options, known};
 
 type PyTaskGroup<'py> = Bound<'py, TaskGroup>;
 
@@ -58,10 +55,7 @@ fn create_task<'py>(group: &PyTaskGroup<'py>, args: Args<'_, 'py>) -> PyResult<B
     if let Some(task) = create_plainly(group, args)? {
         return Ok(task);
     }
-    let keywords = PyDict::new(group.py());
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
+    let keywords = args.keyword_dict(group.py())?;
     call_asyncios(group, "create_task", args.positional(), Some(&keywords))
 }
 
@@ -73,20 +67,22 @@ fn create_plainly<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = group.py();
     let fields = group.fields();
-    let ([coroutine], Some(event_loop), Some(tasks), Some(parent)) =
-        (args.positional(), fields.event_loop.get(py), tasks_of(group), fields.parent_task.get(py))
-    else {
+    let ([coroutine], Some(event_loop), Some(tasks), false) = (
+        args.positional(),
+        fields.event_loop.get(py),
+        tasks_of(group),
+        fields.parent_task.is_empty(),
+    ) else {
         return Ok(None);
     };
-    let Some(ours) = EventLoop::direct(&event_loop) else {
+    let Some(ours) = EventLoop::of(&event_loop) else {
         return Ok(None);
     };
     let is_plain = kind::is_exact::<TaskGroup>(group)
         && fields.entered.get()
         && !fields.aborting.get()
         && (!fields.exiting.get() || !tasks.is_empty())
-        && ours.has_own_create_task.get(py)
-        && ours.task_factory.slot(py).is_empty()
+        && ours.makes_plain_tasks(py)
         && tasks::is_plain(coroutine);
     if !is_plain {
         return Ok(None);
@@ -99,7 +95,7 @@ fn create_plainly<'py>(
     } else {
         tasks::new(&event_loop, ours, coroutine)?
     };
-    link(&task, &parent)?;
+    known::link(task.as_any(), &fields.parent_task)?;
     tasks.add(&task)?;
     let context = context::copy_current(py)?;
     futures::add_resident(kind::task_as_future(&task), group.as_any(), Some(context))?;
@@ -149,75 +145,29 @@ fn make_named<'py>(
     tasks::new_with(coroutine, Options { name, ..options })
 }
 
-/// Before 3.14 nobody is known to await the tasks.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Before 3.14 nobody is known to await the tasks.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn unlink(_: &tasks::PyTask<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task whose block it is is known to await each task.
-#[cfg(Py_3_14)]
-fn link<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
-    tasks::known::link(task.as_any(), parent)
-}
-
-/// A task that is done is awaited no longer.
-#[cfg(Py_3_14)]
-fn unlink<'py>(task: &tasks::PyTask<'py>, parent: &Bound<'py, PyAny>) -> PyResult<()> {
-    tasks::known::unlink(task.as_any(), parent)
-}
-
 // ---------------------------------------------------------------------------------------------
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What a group is to a future.
-static RESIDENT: Resident = Resident { verb: &TELL, callable, context: |_| None };
+impl Resident for TaskGroup {
+    const VERB: &'static str = "leave group";
 
-/// A task that is done, and whose group is to know it.
-static TELL: Verb = Verb {
-    name: "leave group",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
+    fn callable<'py>(group: &PyTaskGroup<'py>) -> PyResult<Bound<'py, PyAny>> {
+        group.getattr(intern!(group.py(), "_on_task_done"))
+    }
 
-/// What stands for a group among the callbacks of a task where Python looks.
-fn callable<'py>(group: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    group.getattr(intern!(group.py(), "_on_task_done"))
-}
+    /// Its context stands beside it.
+    fn context<'py>(_: &PyTaskGroup<'py>) -> Option<Bound<'py, PyAny>> {
+        None
+    }
 
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let Some(task) = kind::cast_exact::<Task>(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, context)) = futures::take_resident::<TaskGroup>(kind::task_as_future(task))
-    else {
-        return Ok(());
-    };
-    let Some(group) = kind::cast_exact::<TaskGroup>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let told = match (leave_plainly(group, &object), &context) {
-        (Ok(false), Some(context)) => context::enter(context, |_| {
-            call_asyncios(group, "_on_task_done", from_ref(&object), None)?;
-            Ok(())
-        }),
-        (told, _) => told.map(drop).map_err(Into::into),
-    };
-    match told {
-        Ok(()) => Ok(()),
-        Err(error) => report(task, group, context, *error),
+    #[inline]
+    fn told_plainly<'py>(group: &PyTaskGroup<'py>, task: &PyFuture<'py>) -> PyResult<bool> {
+        leave_plainly(group, task.as_any())
+    }
+
+    fn told<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        call_asyncios(group, "_on_task_done", from_ref(task), None).map(drop)
     }
 }
 
@@ -230,14 +180,14 @@ fn leave_plainly<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyR
     let Some(task) = kind::cast_exact::<Task>(task) else {
         return Ok(false);
     };
-    let (Some(tasks), Some(parent)) = (tasks_of(group), fields.parent_task.get(py)) else {
+    let (Some(tasks), false) = (tasks_of(group), fields.parent_task.is_empty()) else {
         return Ok(false);
     };
     if !futures::has_result(kind::task_as_future(task)) || !kind::is_exact::<TaskGroup>(group) {
         return Ok(false);
     }
     tasks.discard(task)?;
-    unlink(task, &parent)?;
+    known::unlink(task.as_any(), &fields.parent_task)?;
     if let Some(on_completed) = fields.on_completed.get(py)
         && tasks.is_empty()
         && !is_done(&on_completed)?
@@ -256,27 +206,6 @@ fn on_task_done<'py>(
         return Ok(none(group.py()));
     }
     call_asyncios(group, "_on_task_done", from_ref(task), None)
-}
-
-/// A callback that raised, in the words of the loop.
-#[cold]
-fn report<'py>(
-    task: &tasks::PyTask<'py>,
-    group: &PyTaskGroup<'py>,
-    context: Option<Bound<'py, PyAny>>,
-    error: PyErr,
-) -> Outcome {
-    let Some(event_loop) = task.fields().future().event_loop.get(task.py()) else {
-        return Err(error.into());
-    };
-    let handle = events::new_handle(Callback {
-        callback: callable(group.as_any())?,
-        arguments: Arguments::One(task.as_any().clone()),
-        context,
-        event_loop,
-        source_traceback: None,
-    })?;
-    events::report(&handle, error)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -338,7 +267,6 @@ fn properties() -> [Property<TaskGroup>; 10] {
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     // asyncio's own, before anybody puts ours in its place.
     names::ASYNCIO_TASK_GROUP.get(py)?;
-    futures::TASK_GROUP.set(py, Some(&RESIDENT));
     TypeBuilder::<TaskGroup>::new(c"batonloop.taskgroups.TaskGroup", TASK_GROUP)
         .methods([
             Method::args(c"create_task", CREATE_TASK, create_task),

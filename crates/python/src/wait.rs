@@ -6,7 +6,6 @@
 use std::ffi::CStr;
 use std::sync::LazyLock;
 
-use batonloop_cpython::Outcome;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::waitings::Waiting;
@@ -17,13 +16,10 @@ use pyo3::types::{
 };
 use pyo3::{Bound, PyResult, Python, intern};
 
-use crate::exceptions;
-use crate::futures::{self, Resident};
-use crate::host::{EventLoop, Verb};
+use crate::futures::{self, PyFuture, Resident};
 use crate::mixins::{is_cancelled, is_done, new_future, settle};
 use crate::names::{self, boolean, none};
-#[cfg(Py_3_14)]
-use crate::tasks;
+use crate::tasks::known;
 
 type PyWaiting<'py> = Bound<'py, Waiting>;
 
@@ -65,16 +61,10 @@ fn init<'py>(
     });
     fields.context.set(context::copy_current(py)?);
     fields.futures.set(futures);
-    remember_task(waiting, &event_loop)?;
+    known::fill_waiter(&fields.task, &event_loop)?;
     for future in members(waiting) {
-        match kind::cast_exact_future(&future) {
-            Some(own) => futures::tell(own, waiting.as_any())?,
-            None => {
-                let callable = callable(waiting.as_any())?;
-                future.call_method1(intern!(py, "add_done_callback"), (callable,))?;
-            }
-        }
-        link(waiting, &future)?;
+        futures::tell(&future, waiting)?;
+        known::link(&future, &fields.task)?;
     }
     Ok(())
 }
@@ -88,117 +78,50 @@ fn members<'py>(waiting: &PyWaiting<'py>) -> Vec<Bound<'py, PyAny>> {
     }
 }
 
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn remember_task(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that waits is known to await each of the futures.
-#[cfg(Py_3_14)]
-fn remember_task<'py>(waiting: &PyWaiting<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
-    let task = names::CURRENT_TASK.get(waiting.py())?.call1((event_loop,))?;
-    if !task.is_none() {
-        waiting.fields().task.set(task);
-    }
-    Ok(())
-}
-
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn link(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Since 3.14 the task that waits is known to await each of the futures.
-#[cfg(Py_3_14)]
-fn link<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    match waiting.fields().task.get(waiting.py()) {
-        Some(task) => tasks::known::link(future, &task),
-        None => Ok(()),
-    }
-}
-
-/// Before 3.14 nobody is known to await the futures.
-#[cfg(not(Py_3_14))]
-#[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
-fn unlink(_: &PyWaiting<'_>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-    Ok(())
-}
-
-/// Ends what [`link`] began.
-#[cfg(Py_3_14)]
-fn unlink<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    match waiting.fields().task.get(waiting.py()) {
-        Some(task) => tasks::known::unlink(future, &task),
-        None => Ok(()),
-    }
-}
-
 // ---------------------------------------------------------------------------------------------
 // Told
 // ---------------------------------------------------------------------------------------------
 
-/// What it is to a future.
-static RESIDENT: Resident = Resident {
-    verb: &TELL,
-    callable,
-    context: |waiting| {
-        let waiting = kind::cast_exact::<Waiting>(waiting)?;
+impl Resident for Waiting {
+    const VERB: &'static str = "wait";
+
+    /// Always the same one.
+    fn callable<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static TELLING: LazyLock<BoundFunction<Waiting>> =
+            LazyLock::new(|| futures::telling(c"_on_completion"));
+        let py = waiting.py();
+        let make = || names::WAIT_CALLBACK.get(py)?.call1((TELLING.bind(waiting)?,));
+        futures::remembered(&waiting.fields().callable, make, py)
+    }
+
+    fn context<'py>(waiting: &PyWaiting<'py>) -> Option<Bound<'py, PyAny>> {
         waiting.fields().context.get(waiting.py())
-    },
-};
-
-/// A future that is done, and somebody waits for it among others.
-static TELL: Verb = Verb {
-    name: "wait",
-    run,
-    is_cancelled: |_| false,
-    describe: |object| Ok(object.repr()?.into_any()),
-};
-
-fn run(object: Bound<'_, PyAny>, _: &EventLoop) -> Outcome {
-    let py = object.py();
-    let Some(future) = kind::cast_exact_future(&object) else {
-        return Err(exceptions::stranger(&object).into());
-    };
-    let Some((resident, _)) = futures::take_resident::<Waiting>(future) else {
-        return Ok(());
-    };
-    let Some(waiting) = kind::cast_exact::<Waiting>(&resident) else {
-        return Err(exceptions::stranger(&resident).into());
-    };
-    let fields = waiting.fields();
-    if fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED {
-        // Nothing is to be done but to count it.
-        return Ok(completed(waiting, future.as_any())?);
     }
-    let Some(context) = fields.context.get(py) else {
-        return Ok(());
-    };
-    match context::enter(&context, |_| Ok(completed(waiting, future.as_any())?)) {
-        Ok(()) => Ok(()),
-        Err(error) => futures::report(&RESIDENT, &resident, future, *error),
-    }
-}
 
-/// What asyncio's `_on_completion` does: a future of any class is done.
-fn completed<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-    let py = waiting.py();
-    let fields = waiting.fields();
-    fields.left.set(fields.left.get().saturating_sub(1));
-    if is_enough(waiting, future)? {
-        cancel_timeout(waiting)?;
-        let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
-        if !is_done(&waiter)? {
-            settle(&waiter, none(py))?;
+    /// Nothing is to be done but to count, as long as the wait is for all and others are left.
+    fn told_plainly<'py>(waiting: &PyWaiting<'py>, future: &PyFuture<'py>) -> PyResult<bool> {
+        let fields = waiting.fields();
+        let is_one_of_many = fields.left.get() > 1 && fields.return_when.get() == ALL_COMPLETED;
+        if is_one_of_many {
+            Self::told(waiting, future.as_any())?;
         }
+        Ok(is_one_of_many)
     }
-    unlink(waiting, future)
+
+    /// What asyncio's `_on_completion` does.
+    fn told<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = waiting.py();
+        let fields = waiting.fields();
+        fields.left.set(fields.left.get().saturating_sub(1));
+        if is_enough(waiting, future)? {
+            cancel_timeout(waiting)?;
+            let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
+            if !is_done(&waiter)? {
+                settle(&waiter, none(py))?;
+            }
+        }
+        known::unlink(future, &fields.task)
+    }
 }
 
 /// Whether the wait is over with this future.
@@ -211,7 +134,7 @@ fn is_enough<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyRes
         return Ok(false);
     }
     // That counts as retrieved.
-    let exception = future.call_method0(intern!(future.py(), "exception"))?;
+    let exception = futures::exception(future)?;
     Ok(!exception.is_none())
 }
 
@@ -223,25 +146,6 @@ fn cancel_timeout(waiting: &PyWaiting<'_>) -> PyResult<()> {
     }
 }
 
-/// The callable that stands for it among the callbacks of a future: always the same one.
-fn callable<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static TOLD: LazyLock<BoundFunction<Waiting>> = LazyLock::new(|| {
-        BoundFunction::new(Method::<Waiting>::one_arg(
-            c"_on_completion",
-            c"A future is done.",
-            |waiting: &PyWaiting<'_>, future: &Bound<'_, PyAny>| {
-                completed(waiting, future)?;
-                Ok(none(waiting.py()))
-            },
-        ))
-    });
-    let py = object.py();
-    let waiting =
-        kind::cast_exact::<Waiting>(object).ok_or_else(|| exceptions::stranger(object))?;
-    let make = || names::WAIT_CALLBACK.get(py)?.call1((TOLD.bind(waiting)?,));
-    futures::remembered(&waiting.fields().callable, make, py)
-}
-
 // ---------------------------------------------------------------------------------------------
 // Ended
 // ---------------------------------------------------------------------------------------------
@@ -251,14 +155,8 @@ fn end<'py>(waiting: &PyWaiting<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = waiting.py();
     cancel_timeout(waiting)?;
     for future in members(waiting) {
-        match kind::cast_exact_future(&future) {
-            Some(own) => futures::tell_no_more(own, waiting.as_any())?,
-            None => {
-                let callable = callable(waiting.as_any())?;
-                future.call_method1(intern!(py, "remove_done_callback"), (callable,))?;
-            }
-        }
-        unlink(waiting, &future)?;
+        futures::tell_no_more(&future, waiting)?;
+        known::unlink(&future, &waiting.fields().task)?;
     }
     Ok(none(py))
 }
@@ -297,7 +195,7 @@ fn holds_coroutine<'py>(
 
 /// Makes the type.
 fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
-    let made = TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
+    TypeBuilder::<Waiting>::new(c"batonloop.tasks._Waiting", DOC)
         .methods([
             Method::no_args(c"end", c"Let nothing tell any more that it is done.", end),
             Method::no_args(c"sorted", c"Return the sets of done and of pending futures.", sorted),
@@ -307,9 +205,7 @@ fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         })])
         .slots([TypeSlot::init(init)])
         .named_as_a_class()
-        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
-    futures::WAITING.set(py, Some(&RESIDENT));
-    Ok(made)
+        .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
 
 /// Adds the type and the function to the module.

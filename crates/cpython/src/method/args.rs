@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::ptr;
 
-use pyo3::types::{PyAny, PyAnyMethods, PyTuple, PyTupleMethods};
-use pyo3::{Bound, PyErr, PyResult, ffi};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyTuple, PyTupleMethods};
+use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 
 /// The arguments of a call, borrowed from the caller.
 ///
@@ -78,6 +78,31 @@ impl<'a, 'py> Args<'a, 'py> {
             }
         };
         self.names().cloned().into_iter().flat_map(|names| names.into_iter()).zip(values)
+    }
+
+    /// The keyword arguments as a dict.
+    ///
+    /// # Errors
+    ///
+    /// `MemoryError`, and what the hash of a name raises that is no plain string.
+    pub fn keyword_dict(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, value) in self.keywords() {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Calls another function with the same arguments.
+    ///
+    /// # Errors
+    ///
+    /// What it raises.
+    #[cold]
+    pub fn pass_on(&self, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = function.py();
+        let positional = PyTuple::new(py, self.positional())?;
+        function.call(positional, Some(&self.keyword_dict(py)?))
     }
 
     /// The one argument, by its place or its name.

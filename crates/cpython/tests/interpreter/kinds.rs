@@ -116,10 +116,7 @@ fn all_arguments<'py>(
     args: Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
+    let keywords = args.keyword_dict(py)?;
     assert_eq!(args.has_keywords(), !keywords.is_empty());
     let positional = PyTuple::new(py, args.positional())?;
     Ok(PyTuple::new(py, [positional.as_any(), keywords.as_any()])?.into_any())

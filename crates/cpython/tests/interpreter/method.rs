@@ -212,6 +212,28 @@ fn a_function_and_a_bound_function_are_called_like_any() {
 }
 
 #[test]
+fn a_call_is_passed_on_as_it_was() {
+    fn pass_on<'py>(this: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        args.pass_on(&this.getattr("there")?)
+    }
+    with_python(|py| {
+        let home = PyModule::new(py, "tests").expect("a module");
+        let there = py.eval(c"lambda *args, **kwargs: (args, kwargs)", None, None);
+        home.as_any().setattr("there", there.expect("a function")).expect("a name");
+        let names = PyDict::new(py);
+        let here = function(&home, "tests", c"pass_on", c"Pass on.", pass_on).expect("a function");
+        names.as_any().set_item("here", here).expect("a name");
+        let shown = |expression| py.eval(expression, Some(&names), None).map(|it| it.to_string());
+        assert_eq!(shown(c"here()").expect("it returns"), "((), {})");
+        assert_eq!(shown(c"here(1, 2)").expect("it returns"), "((1, 2), {})");
+        assert_eq!(shown(c"here(1, y=3, x=2)").expect("it returns"), "((1,), {'y': 3, 'x': 2})");
+        let refusing = py.eval(c"lambda: None", None, None).expect("a function");
+        home.as_any().setattr("there", refusing).expect("a name");
+        assert!(shown(c"here(1)").expect_err("refused").is_instance_of::<PyTypeError>(py));
+    });
+}
+
+#[test]
 fn a_finalizer_leaves_alone_what_is_being_raised() {
     with_python(|py| {
         let dies = kinds::sleep(py).call0().expect("an object");

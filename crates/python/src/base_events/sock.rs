@@ -177,11 +177,7 @@ fn leave_at_once<'py>(
     args: Args<'_, 'py>,
     operation: Operation,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = this.py();
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name, value)?;
-    }
+    let keywords = args.keyword_dict(this.py())?;
     asyncio_coroutine(this.as_any(), args.positional(), Some(&keywords), operation)
 }
 

@@ -15,6 +15,8 @@ use batonloop_cpython::Outcome;
 use batonloop_cpython::call;
 use batonloop_cpython::cell::GilCell;
 use batonloop_cpython::kind::{self, Fields};
+#[cfg(not(Py_3_14))]
+use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyErr, PyResult, Python};
@@ -356,29 +358,32 @@ pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny
     links::discard(future, task.as_any())
 }
 
-/// A task of any class awaits a future of any class.
-#[cfg(Py_3_14)]
-pub(crate) fn link<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
-    if let (Some(future), Some(_)) =
-        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
-    {
-        return links::add(future, waiter);
-    }
-    names::ADD_TO_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+/// Before 3.14 nobody is known to await what a tool waits for.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn fill_waiter(_: &Slot, _: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// A task of any class awaits a future of any class no longer.
-#[cfg(Py_3_14)]
-pub(crate) fn unlink<'py>(awaited: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
-    if let (Some(future), Some(_)) =
-        (kind::cast::<kind::Future>(awaited), kind::cast::<kind::Task>(waiter))
-    {
-        return links::discard(future, waiter);
-    }
-    names::DISCARD_FROM_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+/// Before 3.14 nobody is known to await what a tool waits for.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn link(_: &Bound<'_, PyAny>, _: &Slot) -> PyResult<()> {
     Ok(())
 }
+
+/// Before 3.14 nobody is known to await what a tool waits for.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn unlink(_: &Bound<'_, PyAny>, _: &Slot) -> PyResult<()> {
+    Ok(())
+}
+
+#[cfg(Py_3_14)]
+pub(crate) use links::{fill_waiter, link, unlink, unlink_from};
 
 #[cfg(Py_3_14)]
 mod links;

@@ -10,9 +10,10 @@
 //! which we do not touch; and a future of ours and a task of the interpreter's kind that awaits it,
 //! for such a task asks no function that could be given a new body.
 
-use batonloop_cpython::kind::{self, Fields, Future};
+use batonloop_cpython::kind::{self, Fields, Future, Task};
 use batonloop_cpython::method::{Args, Method};
 use batonloop_cpython::patch::{self, Function};
+use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyTypeError;
 use pyo3::types::{PyAny, PyAnyMethods, PySet, PySetMethods, PyTypeMethods};
 use pyo3::{Bound, PyResult, Python};
@@ -52,6 +53,47 @@ pub(super) fn discard<'py>(
     {
         known.cast::<PySet>()?.discard(waiter)?;
     }
+    Ok(())
+}
+
+/// `gather()` or `wait()` was called: the current task of the loop, if there is one, waits for all
+/// that it will be linked to.
+pub(crate) fn fill_waiter<'py>(waiter: &Slot, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
+    if let Some(task) = super::current_of(event_loop)? {
+        waiter.set(task);
+    }
+    Ok(())
+}
+
+/// The task in a slot, if there is one, awaits a future; both may be of any class.
+pub(crate) fn link(awaited: &Bound<'_, PyAny>, waiter: &Slot) -> PyResult<()> {
+    let Some(waiter) = waiter.get(awaited.py()) else {
+        return Ok(());
+    };
+    if let (Some(future), Some(_)) = (kind::cast::<Future>(awaited), kind::cast::<Task>(&waiter)) {
+        return add(future, &waiter);
+    }
+    names::ADD_TO_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    Ok(())
+}
+
+/// The task in a slot, if there is one, awaits a future no longer.
+pub(crate) fn unlink(awaited: &Bound<'_, PyAny>, waiter: &Slot) -> PyResult<()> {
+    match waiter.get(awaited.py()) {
+        Some(waiter) => unlink_from(awaited, &waiter),
+        None => Ok(()),
+    }
+}
+
+/// A task of any class awaits a future of any class no longer.
+pub(crate) fn unlink_from<'py>(
+    awaited: &Bound<'py, PyAny>,
+    waiter: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    if let (Some(future), Some(_)) = (kind::cast::<Future>(awaited), kind::cast::<Task>(waiter)) {
+        return discard(future, waiter);
+    }
+    names::DISCARD_FROM_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
     Ok(())
 }
 
