@@ -1,4 +1,5 @@
-//! What locks and queues have in common: the loop they belong to, and those who wait.
+//! What locks, queues, streams and their kin have in common: the loop they belong to, those who
+//! wait, and attributes and arguments that are like each other's.
 
 use batonloop_core::Stage;
 use batonloop_cpython::kind::{self, Fields, Kind};
@@ -6,7 +7,7 @@ use batonloop_cpython::method::{self, Args, Method};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple};
-use pyo3::{Bound, IntoPyObject, PyResult, intern};
+use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use crate::coroutines::PyCoroutine;
 use crate::futures;
@@ -66,6 +67,11 @@ pub(crate) fn settle<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>)
     }
 }
 
+/// What a slot holds, as an attribute; empty is None to Python.
+pub(crate) fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
+    slot.get(py).unwrap_or_else(|| none(py))
+}
+
 /// Writes an attribute that a slot holds; None empties it.
 pub(crate) fn set_slot(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     match value {
@@ -81,6 +87,23 @@ pub(crate) fn set_whatever(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyR
     slot.set(value.ok_or_else(futures::cannot_delete)?.clone());
     Ok(())
 }
+
+/// An attribute that a slot of a kind's struct holds; an empty slot is None.
+macro_rules! slot_property {
+    ($kind:ty, $name:literal, $doc:literal, $slot:ident) => {
+        batonloop_cpython::method::Property::write(
+            $name,
+            $doc,
+            |this: &pyo3::Bound<'_, $kind>| {
+                Ok($crate::mixins::shown(&this.fields().$slot, this.py()))
+            },
+            |this: &pyo3::Bound<'_, $kind>, value| {
+                $crate::mixins::set_slot(&this.fields().$slot, value)
+            },
+        )
+    };
+}
+pub(crate) use slot_property;
 
 /// What the coroutine's method was called on.
 pub(crate) fn owner<'py>(this: &PyCoroutine<'py>) -> Bound<'py, PyAny> {

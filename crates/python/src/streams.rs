@@ -70,3 +70,21 @@ fn raised<'py>(
         Err(error) => error,
     }
 }
+
+/// A flag of a kind's struct that Python code may write.
+macro_rules! flag_property {
+    ($kind:ty, $name:literal, $doc:literal, $flag:ident) => {
+        batonloop_cpython::method::Property::write(
+            $name,
+            $doc,
+            |this: &pyo3::Bound<'_, $kind>| {
+                Ok($crate::names::boolean(this.py(), this.fields().has($flag)))
+            },
+            |this: &pyo3::Bound<'_, $kind>, value| {
+                this.fields().put($flag, $crate::futures::truth_of(value)?);
+                Ok(())
+            },
+        )
+    };
+}
+use flag_property;
