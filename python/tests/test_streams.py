@@ -501,6 +501,40 @@ def test_a_method_set_on_the_reader_is_called(world: World) -> None:
     world.run(main())
 
 
+@pytest.mark.parametrize("way", ["object", "class"])
+def test_what_a_protocol_tells_its_reader_may_be_somebody_elses(world: World, way: str) -> None:
+    told: list[Any] = []
+
+    class Listening(world.module.StreamReader):  # type: ignore[misc, name-defined]
+        def feed_data(self, data: bytes) -> None:
+            told.append(data)
+
+        def feed_eof(self) -> None:
+            told.append("eof")
+
+        def set_exception(self, exc: BaseException) -> None:
+            told.append(exc)
+
+    async def main() -> None:
+        reader = world.module.StreamReader()
+        protocol = world.module.StreamReaderProtocol(reader)
+        protocol.data_received(b"before")
+        if way == "class":
+            reader.__class__ = Listening
+        else:
+            for name in ("feed_data", "feed_eof", "set_exception"):
+                setattr(reader, name, getattr(Listening, name).__get__(reader))
+        error = OSError("lost")
+        protocol.data_received(b"after")
+        protocol.eof_received()
+        protocol.connection_lost(error)
+        assert told == [b"after", "eof", error]
+        assert reader.exception() is None
+        assert await reader.read(10) == b"before"
+
+    world.run(main())
+
+
 # --- As an object ---------------------------------------------------------------
 
 

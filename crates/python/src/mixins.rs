@@ -6,7 +6,9 @@ use batonloop_cpython::kind::{self, Fields, Kind};
 use batonloop_cpython::method::{self, Args, Method};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyStringMethods, PyTuple,
+};
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use crate::coroutines::PyCoroutine;
@@ -104,6 +106,12 @@ macro_rules! slot_property {
     };
 }
 pub(crate) use slot_property;
+
+/// Whether the name of an attribute is one of these.
+pub(crate) fn is_one_of(name: &Bound<'_, PyAny>, names: &[&str]) -> bool {
+    let name = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
+    name.is_some_and(|name| names.contains(&name))
+}
 
 /// What the coroutine's method was called on.
 pub(crate) fn owner<'py>(this: &PyCoroutine<'py>) -> Bound<'py, PyAny> {

@@ -14,8 +14,7 @@ use batonloop_cpython::native::{self, Body};
 use batonloop_cpython::streams::{ProtocolFields, StreamReader, StreamReaderProtocol};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyDict, PyString, PyStringMethods, PyTuple, PyType,
-    PyWeakrefMethods, PyWeakrefReference,
+    PyAny, PyAnyMethods, PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
 };
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
@@ -24,7 +23,7 @@ use super::{flag_property, is_debugged, loop_or_current};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{is_done, new_future, owner, set_slot, settle, slot_property};
+use crate::mixins::{is_done, is_one_of, new_future, owner, set_slot, settle, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::transports::{self, Fed};
@@ -361,17 +360,13 @@ fn look_at(closed: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Only who has set a method of its own on the protocol is asked for it.
 fn look_on<'py>(this: &PyProtocol<'py>, name: &Bound<'py, PyAny>) {
-    let is_method = name
-        .cast::<PyString>()
-        .is_ok_and(|name| name.to_str().is_ok_and(|name| METHODS.contains(&name)));
-    if is_method {
+    if is_one_of(name, &METHODS) {
         this.fields().put(PATCHED, true);
     }
 }
 
-/// The methods that a transport, a writer and the protocol itself go a short way round.
-const METHODS: [&str; 4] =
-    ["data_received", "_drain_helper", "_get_close_waiter", "_stream_reader"];
+/// The methods that a transport or a writer goes a short way round.
+const METHODS: [&str; 3] = ["data_received", "_drain_helper", "_get_close_waiter"];
 
 fn properties() -> Vec<Property<StreamReaderProtocol>> {
     vec![

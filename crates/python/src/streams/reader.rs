@@ -13,8 +13,7 @@ use batonloop_cpython::native;
 use batonloop_cpython::streams::{ReaderFields, StreamReader};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyValueError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyString, PyStringMethods, PyTuple,
-    PyType,
+    PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyString, PyTuple, PyType,
 };
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
@@ -23,7 +22,7 @@ use super::{
     loop_or_current, read,
 };
 use crate::futures;
-use crate::mixins::{is_cancelled, set_slot, settle, shown, slot_property};
+use crate::mixins::{is_cancelled, is_one_of, set_slot, settle, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::{Parameters, is_given_as_none};
 
@@ -235,31 +234,21 @@ pub(super) fn exception_of<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'p
 
 /// Only who has set a method of its own on the reader is asked for it.
 fn look_on<'py>(this: &PyReader<'py>, name: &Bound<'py, PyAny>) {
-    let is_method = name
-        .cast::<PyString>()
-        .is_ok_and(|name| name.to_str().is_ok_and(|name| METHODS.contains(&name)));
-    if is_method {
+    if is_one_of(name, &METHODS) {
         this.fields().put(PATCHED, true);
     }
 }
 
 /// The methods that the reader, a protocol or a writer of ours goes a short way round.
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 8] = [
     "exception",
-    "set_exception",
     "_wakeup_waiter",
     "_maybe_resume_transport",
-    "feed_eof",
-    "at_eof",
     "feed_data",
     "_wait_for_data",
     "readline",
     "readuntil",
     "read",
-    "readexactly",
-    "set_transport",
-    "_replace_transport",
-    "__class__",
 ];
 
 /// The words of asyncio's reader; what is empty, false or usual is left out.
