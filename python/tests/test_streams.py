@@ -112,6 +112,25 @@ def test_odd_amounts(world: World) -> None:
     world.run(main())
 
 
+def test_a_wrong_call_is_refused_in_the_words_of_python(world: World) -> None:
+    async def main() -> None:
+        reader = make(world)
+        for method, arguments, keywords, words in (
+            ("read", (1, 2), {}, "takes from 1 to 2 positional arguments but 3 were given"),
+            ("read", (), {"size": 1}, "got an unexpected keyword argument 'size'"),
+            ("read", (1,), {"n": 1}, "got multiple values for argument 'n'"),
+            ("readexactly", (), {}, "missing 1 required positional argument: 'n'"),
+            ("readexactly", (1, 2), {}, "takes 2 positional arguments but 3 were given"),
+            ("readuntil", (), {"n": 1}, "got an unexpected keyword argument 'n'"),
+            ("_wait_for_data", (), {}, "missing 1 required positional argument: 'func_name'"),
+        ):
+            with pytest.raises(TypeError) as caught:
+                await getattr(reader, method)(*arguments, **keywords)
+            assert str(caught.value) == f"StreamReader.{method}() {words}"
+
+    world.run(main())
+
+
 def test_to_the_end_of_the_file(world: World) -> None:
     async def main() -> None:
         reader = make(world, limit=4)

@@ -18,6 +18,7 @@ use crate::names::{self, Imported};
 
 mod buffer;
 mod read;
+mod lines;
 mod reader;
 mod protocol;
 mod writer;
@@ -60,7 +61,7 @@ fn is_debugged(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// An exception of asyncio's with these arguments, raised.
 #[cold]
-fn raised<'py>(
+fn asyncio_error<'py>(
     class: &'static Imported,
     arguments: impl pyo3::call::PyCallArgs<'py>,
     py: Python<'py>,

@@ -9,7 +9,6 @@ use std::ffi::CStr;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
-use batonloop_cpython::native;
 use batonloop_cpython::streams::{ReaderFields, StreamReader};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyValueError};
 use pyo3::types::{
@@ -18,7 +17,7 @@ use pyo3::types::{
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use super::{
-    DEFAULT_LIMIT, EOF, PATCHED, PAUSED, PyReader, buffer, flag_property, is_debugged,
+    DEFAULT_LIMIT, EOF, PATCHED, PAUSED, PyReader, buffer, flag_property, is_debugged, lines,
     loop_or_current, read,
 };
 use crate::futures;
@@ -429,14 +428,13 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     TypeBuilder::<StreamReader>::new(c"batonloop.streams.StreamReader", DOC)
         .methods(methods())
         .methods(read::methods())
+        .methods(lines::methods())
         .properties(properties())
         .slots([
             TypeSlot::init(init),
             TypeSlot::repr(repr),
             TypeSlot::aiter(|this: &PyReader<'_>| Ok(this.as_any().clone())),
-            TypeSlot::anext(|this: &PyReader<'_>| {
-                Ok(native::new(&read::NEXT, this.as_any().clone())?.into_any())
-            }),
+            TypeSlot::anext(|this: &PyReader<'_>| read::make_coroutine(&lines::NEXT, this, None)),
             TypeSlot::set_attribute(look_on),
         ])
         .with_dict_and_weakrefs()
