@@ -47,7 +47,7 @@ pub(crate) mod accept;
 
 pub(crate) use extra::{hand_over, spelled};
 pub(crate) use flow::at_most;
-pub(crate) use read::{LARGEST_COPY, with_hot};
+pub(crate) use read::{LARGEST_COPY, MAX_SIZE, with_hot};
 
 /// The reader is watched.
 const READING: u32 = 1;
