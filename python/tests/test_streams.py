@@ -112,6 +112,25 @@ def test_odd_amounts(world: World) -> None:
     world.run(main())
 
 
+def test_a_wrong_call_is_refused_in_the_words_of_python(world: World) -> None:
+    async def main() -> None:
+        reader = make(world)
+        for method, arguments, keywords, words in (
+            ("read", (1, 2), {}, "takes from 1 to 2 positional arguments but 3 were given"),
+            ("read", (), {"size": 1}, "got an unexpected keyword argument 'size'"),
+            ("read", (1,), {"n": 1}, "got multiple values for argument 'n'"),
+            ("readexactly", (), {}, "missing 1 required positional argument: 'n'"),
+            ("readexactly", (1, 2), {}, "takes 2 positional arguments but 3 were given"),
+            ("readuntil", (), {"n": 1}, "got an unexpected keyword argument 'n'"),
+            ("_wait_for_data", (), {}, "missing 1 required positional argument: 'func_name'"),
+        ):
+            with pytest.raises(TypeError) as caught:
+                await getattr(reader, method)(*arguments, **keywords)
+            assert str(caught.value) == f"StreamReader.{method}() {words}"
+
+    world.run(main())
+
+
 def test_to_the_end_of_the_file(world: World) -> None:
     async def main() -> None:
         reader = make(world, limit=4)
@@ -497,6 +516,40 @@ def test_a_method_set_on_the_reader_is_called(world: World) -> None:
         assert waited == ["readexactly"]
         reader.anything = 1
         assert vars(reader)["anything"] == 1
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("way", ["object", "class"])
+def test_what_a_protocol_tells_its_reader_may_be_somebody_elses(world: World, way: str) -> None:
+    told: list[Any] = []
+
+    class Listening(world.module.StreamReader):  # type: ignore[misc, name-defined]
+        def feed_data(self, data: bytes) -> None:
+            told.append(data)
+
+        def feed_eof(self) -> None:
+            told.append("eof")
+
+        def set_exception(self, exc: BaseException) -> None:
+            told.append(exc)
+
+    async def main() -> None:
+        reader = world.module.StreamReader()
+        protocol = world.module.StreamReaderProtocol(reader)
+        protocol.data_received(b"before")
+        if way == "class":
+            reader.__class__ = Listening
+        else:
+            for name in ("feed_data", "feed_eof", "set_exception"):
+                setattr(reader, name, getattr(Listening, name).__get__(reader))
+        error = OSError("lost")
+        protocol.data_received(b"after")
+        protocol.eof_received()
+        protocol.connection_lost(error)
+        assert told == [b"after", "eof", error]
+        assert reader.exception() is None
+        assert await reader.read(10) == b"before"
 
     world.run(main())
 

@@ -98,9 +98,14 @@ pub fn is_generator(object: &Bound<'_, PyAny>) -> bool {
 /// It has no `args`, for nobody sees it but who awaits, and who awaits looks at `value` only.
 #[cfg(Py_3_12)]
 pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
-    // SAFETY: the object is static, and alive.
-    let is_true = value.as_ptr() == unsafe { ffi::Py_True() };
-    if is_true && let Some(stop) = unspoilt(py) {
+    let may_stay = may_stay(value.as_ptr());
+    if may_stay && let Some(stop) = unspoilt(py) {
+        let fields = stop.as_ptr().cast::<ffi::PyStopIterationObject>();
+        // SAFETY: the object is alive, laid out so, and nobody else has it.
+        let fields = unsafe { &mut *fields };
+        let before = std::mem::replace(&mut fields.value, value.into_ptr());
+        // SAFETY: the exception owned what it carried, of which nothing runs when it is let go.
+        drop(unsafe { Bound::<PyAny>::from_owned_ptr(py, before) });
         // SAFETY: it is an exception; the call takes the reference.
         return unsafe { ffi::PyErr_SetRaisedException(stop.into_ptr()) };
     }
@@ -117,22 +122,40 @@ pub fn stop_iteration(py: Python<'_>, value: Bound<'_, PyAny>) {
     unsafe { (*fields).args = PyTuple::empty(py).into_ptr() };
     // SAFETY: as above.
     unsafe { (*fields).value = value.into_ptr() };
-    if is_true {
-        CARRIES_TRUE.slot(py).set(stop.clone());
+    if may_stay {
+        SPARE.slot(py).set(stop.clone());
     }
     // SAFETY: it is an exception; the call takes the reference.
     unsafe { ffi::PyErr_SetRaisedException(stop.into_ptr()) };
 }
 
-/// The last `StopIteration` that carried True, which is what most of those carry that say anything:
-/// the interpreter takes the value out and lets the rest go. One for any value would keep it alive.
+/// The last `StopIteration` whose value [may stay](may_stay): the interpreter takes the value out
+/// and lets the rest go, so that it can serve again. The value stays in it until then.
 #[cfg(Py_3_12)]
-static CARRIES_TRUE: GilSlot = GilSlot::new();
+static SPARE: GilSlot = GilSlot::new();
+
+/// Longer bytes are given back at once.
+#[cfg(Py_3_12)]
+const LONGEST_STAY: isize = 4096;
+
+/// Whether nobody notices that a value lives longer than it must: a bool, or a few bytes. Nothing
+/// refers weakly to such, and nothing runs when they end.
+#[cfg(Py_3_12)]
+#[inline]
+fn may_stay(value: *mut ffi::PyObject) -> bool {
+    // SAFETY: the object is alive.
+    let class = unsafe { ffi::Py_TYPE(value) };
+    if class == &raw mut ffi::PyBool_Type {
+        return true;
+    }
+    // SAFETY: bytes have a size.
+    class == &raw mut ffi::PyBytes_Type && unsafe { ffi::Py_SIZE(value) } <= LONGEST_STAY
+}
 
 /// That one, if nobody else has it and nobody has written anything into it.
 #[cfg(Py_3_12)]
 fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let stop = CARRIES_TRUE.slot(py).get(py)?;
+    let stop = SPARE.slot(py).get(py)?;
     let fields = stop.as_ptr().cast::<ffi::PyStopIterationObject>();
     // SAFETY: the object is alive, laid out so, and only the holder of the interpreter writes.
     let fields = unsafe { &*fields };
@@ -140,9 +163,8 @@ fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let count = unsafe { ffi::Py_REFCNT(stop.as_ptr()) };
     let written = [fields.dict, fields.notes, fields.traceback, fields.context, fields.cause];
     let is_ours_alone = count == 2 && written.iter().all(|field| field.is_null());
-    // SAFETY: the object is static, and alive.
-    let still_true = fields.value == unsafe { ffi::Py_True() };
-    (is_ours_alone && still_true).then_some(stop)
+    let is_whole = !fields.value.is_null() && may_stay(fields.value);
+    (is_ours_alone && is_whole).then_some(stop)
 }
 
 /// Raises `StopIteration(value)`.

@@ -741,6 +741,8 @@ use residents::{from_outside, resident, schedule_resident};
 
 mod residents;
 
-pub(crate) use class::{call_exception_handler, cannot_delete, make_type, report_unretrieved};
+pub(crate) use class::{
+    call_exception_handler, cannot_delete, make_type, report_unretrieved, truth_of,
+};
 
 mod class;

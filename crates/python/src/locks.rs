@@ -24,7 +24,7 @@ use crate::exceptions;
 use crate::futures;
 use crate::mixins::{
     Stateful, ensure_nothing, get_loop, is_cancelled, is_done, new_future, owner, set_slot,
-    set_whatever, settle, state_methods,
+    set_whatever, settle, shown, slot_property, state_methods,
 };
 use crate::names::{self, boolean, none};
 use crate::parameters::Words;
@@ -197,20 +197,18 @@ fn common_properties<K: Primitive>() -> [Property<K>; 2] {
                 if K::ALWAYS_HAS_WAITERS {
                     return ensure_waiters(this.fields(), this.py());
                 }
-                Ok(this.fields().waiters.get(this.py()).unwrap_or_else(|| none(this.py())))
+                Ok(shown(&this.fields().waiters, this.py()))
             },
-            |this: &Bound<'_, K>, value| match value {
-                value if K::ALWAYS_HAS_WAITERS => set_whatever(&this.fields().waiters, value),
-                value => set_slot(&this.fields().waiters, value),
+            |this: &Bound<'_, K>, value| {
+                let set = if K::ALWAYS_HAS_WAITERS { set_whatever } else { set_slot };
+                set(&this.fields().waiters, value)
             },
         ),
-        Property::write(
+        slot_property!(
+            K,
             c"_loop",
             c"The loop it belongs to; None before anybody waited.",
-            |this: &Bound<'_, K>| {
-                Ok(this.fields().event_loop.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
-            |this: &Bound<'_, K>, value| set_slot(&this.fields().event_loop, value),
+            event_loop
         ),
     ]
 }

@@ -1,12 +1,15 @@
-//! What locks and queues have in common: the loop they belong to, and those who wait.
+//! What locks, queues, streams and their kin have in common: the loop they belong to, those who
+//! wait, and attributes and arguments that are like each other's.
 
 use batonloop_core::Stage;
 use batonloop_cpython::kind::{self, Fields, Kind};
 use batonloop_cpython::method::{self, Args, Method};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyTuple};
-use pyo3::{Bound, IntoPyObject, PyResult, intern};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyDict, PyDictMethods, PyMapping, PyString, PyStringMethods, PyTuple,
+};
+use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use crate::coroutines::PyCoroutine;
 use crate::futures;
@@ -66,6 +69,11 @@ pub(crate) fn settle<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>)
     }
 }
 
+/// What a slot holds, as an attribute; empty is None to Python.
+pub(crate) fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
+    slot.get(py).unwrap_or_else(|| none(py))
+}
+
 /// Writes an attribute that a slot holds; None empties it.
 pub(crate) fn set_slot(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     match value {
@@ -80,6 +88,29 @@ pub(crate) fn set_slot(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResul
 pub(crate) fn set_whatever(slot: &Slot, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     slot.set(value.ok_or_else(futures::cannot_delete)?.clone());
     Ok(())
+}
+
+/// An attribute that a slot of a kind's struct holds; an empty slot is None.
+macro_rules! slot_property {
+    ($kind:ty, $name:literal, $doc:literal, $slot:ident) => {
+        batonloop_cpython::method::Property::write(
+            $name,
+            $doc,
+            |this: &pyo3::Bound<'_, $kind>| {
+                Ok($crate::mixins::shown(&this.fields().$slot, this.py()))
+            },
+            |this: &pyo3::Bound<'_, $kind>, value| {
+                $crate::mixins::set_slot(&this.fields().$slot, value)
+            },
+        )
+    };
+}
+pub(crate) use slot_property;
+
+/// Whether the name of an attribute is one of these.
+pub(crate) fn is_one_of(name: &Bound<'_, PyAny>, names: &[&str]) -> bool {
+    let name = name.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
+    name.is_some_and(|name| names.contains(&name))
 }
 
 /// What the coroutine's method was called on.

@@ -18,6 +18,7 @@ use crate::names::{self, Imported};
 
 mod buffer;
 mod read;
+mod lines;
 mod reader;
 mod protocol;
 mod writer;
@@ -60,7 +61,7 @@ fn is_debugged(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// An exception of asyncio's with these arguments, raised.
 #[cold]
-fn raised<'py>(
+fn asyncio_error<'py>(
     class: &'static Imported,
     arguments: impl pyo3::call::PyCallArgs<'py>,
     py: Python<'py>,
@@ -70,3 +71,21 @@ fn raised<'py>(
         Err(error) => error,
     }
 }
+
+/// A flag of a kind's struct that Python code may write.
+macro_rules! flag_property {
+    ($kind:ty, $name:literal, $doc:literal, $flag:ident) => {
+        batonloop_cpython::method::Property::write(
+            $name,
+            $doc,
+            |this: &pyo3::Bound<'_, $kind>| {
+                Ok($crate::names::boolean(this.py(), this.fields().has($flag)))
+            },
+            |this: &pyo3::Bound<'_, $kind>, value| {
+                this.fields().put($flag, $crate::futures::truth_of(value)?);
+                Ok(())
+            },
+        )
+    };
+}
+use flag_property;

@@ -15,14 +15,13 @@ use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Task};
 use batonloop_cpython::method::{Args, Method, Property};
-use batonloop_cpython::slot::Slot;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
-use crate::mixins::{is_done, set_slot, settle};
+use crate::mixins::{is_done, settle, slot_property};
 use crate::names::{self, boolean, none};
 use crate::tasks::{self, Options, known};
 
@@ -212,18 +211,6 @@ fn on_task_done<'py>(
 // The type
 // ---------------------------------------------------------------------------------------------
 
-/// An attribute that a slot holds; empty for None.
-macro_rules! slot {
-    ($name:literal, $doc:literal, $field:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |group: &PyTaskGroup<'_>| Ok(shown(&group.fields().$field, group.py())),
-            |group: &PyTaskGroup<'_>, value| set_slot(&group.fields().$field, value),
-        )
-    };
-}
-
 /// An attribute that is true or false.
 macro_rules! flag {
     ($name:literal, $doc:literal, $field:ident) => {
@@ -232,26 +219,36 @@ macro_rules! flag {
             $doc,
             |group: &PyTaskGroup<'_>| Ok(boolean(group.py(), group.fields().$field.get())),
             |group: &PyTaskGroup<'_>, value| {
-                let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-                group.fields().$field.set(value);
+                group.fields().$field.set(futures::truth_of(value)?);
                 Ok(())
             },
         )
     };
 }
 
-fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
-    slot.get(py).unwrap_or_else(|| none(py))
-}
-
 fn properties() -> [Property<TaskGroup>; 10] {
     [
-        slot!(c"_loop", c"The loop; None before the block.", event_loop),
-        slot!(c"_parent_task", c"The task whose block it is.", parent_task),
-        slot!(c"_tasks", c"The set of tasks that are not done.", tasks),
-        slot!(c"_on_completed_fut", c"What the end of the block waits for.", on_completed),
-        slot!(c"_errors", c"The exceptions of tasks that failed, a list.", errors),
-        slot!(c"_base_error", c"The SystemExit or KeyboardInterrupt of a task.", base_error),
+        slot_property!(TaskGroup, c"_loop", c"The loop; None before the block.", event_loop),
+        slot_property!(TaskGroup, c"_parent_task", c"The task whose block it is.", parent_task),
+        slot_property!(TaskGroup, c"_tasks", c"The set of tasks that are not done.", tasks),
+        slot_property!(
+            TaskGroup,
+            c"_on_completed_fut",
+            c"What the end of the block waits for.",
+            on_completed
+        ),
+        slot_property!(
+            TaskGroup,
+            c"_errors",
+            c"The exceptions of tasks that failed, a list.",
+            errors
+        ),
+        slot_property!(
+            TaskGroup,
+            c"_base_error",
+            c"The SystemExit or KeyboardInterrupt of a task.",
+            base_error
+        ),
         flag!(c"_entered", c"Whether the block has begun.", entered),
         flag!(c"_exiting", c"Whether the end of the block has begun.", exiting),
         flag!(c"_aborting", c"Whether the tasks were cancelled.", aborting),

@@ -490,8 +490,7 @@ fn set_log_destroy_pending<'py>(
     task: &PyTask<'py>,
     value: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-    task.fields().set_log_destroy_pending(value);
+    task.fields().set_log_destroy_pending(futures::truth_of(value)?);
     Ok(())
 }
 

@@ -38,7 +38,7 @@ use crate::events::{self, Arguments, Callback};
 use crate::exceptions;
 use crate::futures;
 use crate::host::{EventLoop, Verb};
-use crate::mixins::{owner, set_slot};
+use crate::mixins::{owner, set_slot, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::running;
@@ -410,24 +410,11 @@ fn set_state(timeout: &PyTimeout<'_>, value: Option<&Bound<'_, PyAny>>) -> PyRes
     Err(PyTypeError::new_err("_state must be a member of asyncio.timeouts._State"))
 }
 
-macro_rules! slot_property {
-    ($name:literal, $doc:literal, $slot:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |timeout: &PyTimeout<'_>| {
-                Ok(timeout.fields().$slot.get(timeout.py()).unwrap_or_else(|| none(timeout.py())))
-            },
-            |timeout: &PyTimeout<'_>, value| set_slot(&timeout.fields().$slot, value),
-        )
-    };
-}
-
 fn properties() -> [Property<Timeout>; 5] {
     [
-        slot_property!(c"_when", c"The deadline, or None.", when),
-        slot_property!(c"_timeout_handler", c"The timer, or None.", handler),
-        slot_property!(c"_task", c"The task that it cancels; None before that.", task),
+        slot_property!(Timeout, c"_when", c"The deadline, or None.", when),
+        slot_property!(Timeout, c"_timeout_handler", c"The timer, or None.", handler),
+        slot_property!(Timeout, c"_task", c"The task that it cancels; None before that.", task),
         Property::write(c"_state", c"How far it has come.", state_of, set_state),
         Property::write(
             c"_cancelling",
@@ -445,7 +432,7 @@ fn properties() -> [Property<Timeout>; 5] {
 fn methods() -> Vec<Method<Timeout>> {
     vec![
         Method::no_args(c"when", c"Return the current deadline.", |this: &PyTimeout<'_>| {
-            Ok(this.fields().when.get(this.py()).unwrap_or_else(|| none(this.py())))
+            Ok(shown(&this.fields().when, this.py()))
         }),
         Method::args(c"reschedule", RESCHEDULE, |this: &PyTimeout<'_>, args| {
             reschedule(this, args.only("reschedule", "when")?.clone())?;

@@ -13,23 +13,21 @@
 //! those very methods.
 
 use batonloop_cpython::cell::GilCell;
-use batonloop_cpython::kind::owners;
 use batonloop_cpython::kind::{Fields, Kind};
 use batonloop_cpython::layout::TransportFields;
-use batonloop_cpython::{Outcome, call, context, coroutine, verify};
+use batonloop_cpython::{Outcome, call, context, verify};
 use pyo3::call::PyCallArgs;
-#[cfg(Py_3_13)]
-use pyo3::exceptions::PyAssertionError;
-use pyo3::exceptions::{PyConnectionError, PyImportError, PyOSError, PyRuntimeError, PyTypeError};
-use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict, PyString};
+use pyo3::exceptions::{PyImportError, PyOSError, PyRuntimeError, PyTypeError};
+use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyDict};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::events::{self, Callback};
-use crate::exceptions;
 use crate::host::{Entry, EventLoop, Verb};
 use crate::names::{self, none};
 use crate::selector_events::{self, Displaced, Side};
 
+mod errors;
+mod closing;
 mod flow;
 mod extra;
 mod write;
@@ -47,7 +45,7 @@ pub(crate) mod accept;
 
 pub(crate) use extra::{hand_over, spelled};
 pub(crate) use flow::at_most;
-pub(crate) use read::{LARGEST_COPY, with_hot};
+pub(crate) use read::{LARGEST_COPY, MAX_SIZE, with_hot};
 
 /// The reader is watched.
 const READING: u32 = 1;
@@ -228,6 +226,22 @@ impl<'a, 'py> Transport<'a, 'py> {
         Ok(())
     }
 
+    /// `loop.call_soon(*arguments)`, in the context that is the transport's own, if it has one.
+    fn call_soon(
+        self,
+        event_loop: &Bound<'py, PyAny>,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<()> {
+        let py = self.py();
+        let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
+        if !self.fields.has(HAS_OWN_CONTEXT) {
+            return call_soon.call1(arguments).map(drop);
+        }
+        let keywords = PyDict::new(py);
+        keywords.set_item("context", self.fields.context.get(py))?;
+        call_soon.call(arguments, Some(&keywords)).map(drop)
+    }
+
     // Watching.
 
     /// Watches the reader from now on, unless it is closing or paused.
@@ -303,260 +317,6 @@ impl<'a, 'py> Transport<'a, 'py> {
             selector_events::unwatch_for(host, self.fields.descriptor(), side, self.object);
         }
     }
-
-    // Closing.
-
-    /// `close()`: what waits is written, then the connection is lost.
-    fn close(self) -> PyResult<()> {
-        if self.fields.has(CLOSING) {
-            return Ok(());
-        }
-        self.fields.add(CLOSING);
-        self.stop_reading();
-        if self.fields.backlog.is_empty() {
-            self.stop_writing();
-            self.lose_soon(None)?;
-        }
-        Ok(())
-    }
-
-    /// `abort()`, and after an error: nothing more is written.
-    fn force_close(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
-        if self.fields.has(LOST) {
-            return Ok(());
-        }
-        if !self.fields.backlog.is_empty() {
-            self.forget_backlog();
-            self.stop_writing();
-        }
-        if !self.fields.has(CLOSING) {
-            self.fields.add(CLOSING);
-            self.stop_reading();
-        }
-        self.lose_soon(exception)
-    }
-
-    fn forget_backlog(self) {
-        self.fields.unwritten.set(0);
-        self.fields.written.set(0);
-        self.fields.backlog.clear(self.py());
-    }
-
-    /// Queues the end.
-    fn lose_soon(self, exception: Option<Bound<'py, PyAny>>) -> PyResult<()> {
-        let py = self.py();
-        self.fields.add(LOST);
-        if self.manner.counts_loss {
-            self.fields.conn_lost.set(self.fields.conn_lost.get() + 1);
-        }
-        let Some(event_loop) = self.event_loop() else {
-            return Ok(());
-        };
-        let exception = exception.unwrap_or_else(|| none(py));
-        if let Some(host) = EventLoop::direct(&event_loop) {
-            self.keep_context(&self.fields.write_context)?;
-            self.fields.exception.set(exception);
-            host.queue(self.object.clone(), self.manner.lose);
-            return Ok(());
-        }
-        let method = self.object.getattr(intern!(py, "_call_connection_lost"))?;
-        self.call_soon(&event_loop, (method, exception))
-    }
-
-    /// `loop.call_soon(*arguments)`, in the context that is the transport's own, if it has one.
-    fn call_soon(
-        self,
-        event_loop: &Bound<'py, PyAny>,
-        arguments: impl PyCallArgs<'py>,
-    ) -> PyResult<()> {
-        let py = self.py();
-        let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
-        if !self.fields.has(HAS_OWN_CONTEXT) {
-            return call_soon.call1(arguments).map(drop);
-        }
-        let keywords = PyDict::new(py);
-        keywords.set_item("context", self.fields.context.get(py))?;
-        call_soon.call(arguments, Some(&keywords)).map(drop)
-    }
-
-    /// Tells the end at once, unless it is queued: what had to be written before it is written.
-    fn lose_now(self) -> PyResult<()> {
-        if self.fields.has(LOST) {
-            return Ok(());
-        }
-        self.fields.add(LOST);
-        if self.manner.counts_loss {
-            self.fields.conn_lost.set(1);
-        }
-        self.call_connection_lost(&none(self.py()))
-    }
-
-    /// Tells the protocol that the connection is lost, and lets everything go.
-    fn call_connection_lost(self, exception: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.py();
-        let fields = self.fields;
-        self.stop_reading();
-        self.stop_writing();
-        let told = if fields.has(HAS_PROTOCOL)
-            && let Some(protocol) = fields.protocol.get(py)
-        {
-            call::method1(&protocol, intern!(py, "connection_lost"), exception).map(drop)
-        } else {
-            Ok(())
-        };
-        let closed = self.let_go();
-        let released = self.release_empty_waiter();
-        told.map_err(|error| *error)?;
-        closed.and(released)
-    }
-
-    /// Tells who waits until all is written that it never will be.
-    fn release_empty_waiter(self) -> PyResult<()> {
-        let py = self.py();
-        let Some(waiter) = self.fields.empty_waiter.get(py) else {
-            return Ok(());
-        };
-        if !waiter.call_method0(intern!(py, "done"))?.is_truthy()? {
-            let error = PyConnectionError::new_err("Connection is closed by peer");
-            waiter.call_method1(intern!(py, "set_exception"), (error,))?;
-        }
-        Ok(())
-    }
-
-    /// Closes the descriptor and forgets protocol, loop and server.
-    fn let_go(self) -> PyResult<()> {
-        let py = self.py();
-        let fields = self.fields;
-        if !fields.is_open() {
-            return Ok(());
-        }
-        self.remember_local_name();
-        owners::forget(fields);
-        fields.set_closed();
-        drop(fields.take_owned());
-        let closed = match fields.take_file(py) {
-            Some(file) => file.call_method0(intern!(py, "close")).map(drop),
-            None => Ok(()),
-        };
-        self.forget_backlog();
-        fields.protocol.clear(py);
-        fields.event_loop.clear(py);
-        fields.context.clear(py);
-        let detached = self.detach_from_server();
-        closed.and(detached)
-    }
-
-    /// Counts as one of a server's connections from now on.
-    fn attach_to(self, server: Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.py();
-        #[cfg(Py_3_13)]
-        if let Some(clients) = clients_of(&server)? {
-            if server.getattr(intern!(py, "_sockets"))?.is_none() {
-                return Err(PyAssertionError::new_err(()));
-            }
-            clients.get().insert(self.object)?;
-        } else {
-            server.call_method1(intern!(py, "_attach"), (self.object,))?;
-        }
-        #[cfg(not(Py_3_13))]
-        server.call_method0(intern!(py, "_attach"))?;
-        self.fields.server.set(server);
-        Ok(())
-    }
-
-    /// Counts no longer.
-    fn detach_from_server(self) -> PyResult<()> {
-        let py = self.py();
-        let Some(server) = self.fields.server.take(py) else {
-            return Ok(());
-        };
-        #[cfg(Py_3_13)]
-        if let Some(clients) = clients_of(&server)? {
-            let was_last = clients.get().remove(self.object)?;
-            if was_last && server.getattr(intern!(py, "_sockets"))?.is_none() {
-                server.call_method0(intern!(py, "_wakeup"))?;
-            }
-        } else {
-            server.call_method1(intern!(py, "_detach"), (self.object,))?;
-        }
-        #[cfg(not(Py_3_13))]
-        server.call_method0(intern!(py, "_detach"))?;
-        Ok(())
-    }
-
-    // Errors.
-
-    /// After an error that ends the connection: usual ones are shown in debug mode only, all others
-    /// go to the exception handler. What leaves the loop leaves it.
-    #[cold]
-    fn fatal_error(self, error: PyErr, message: &str) -> PyResult<()> {
-        let py = self.py();
-        if exceptions::is_exit(&error, py) {
-            return Err(error);
-        }
-        let is_usual = (self.manner.is_usual)(&error, py);
-        let exception = coroutine::exception_of(error, py);
-        self.tell_of(&exception, is_usual, message)?;
-        self.force_close(Some(exception))
-    }
-
-    fn tell_of(self, exception: &Bound<'py, PyAny>, is_usual: bool, message: &str) -> PyResult<()> {
-        let py = self.py();
-        if !is_usual {
-            return self.report(exception, message);
-        }
-        if !self.is_debugged() {
-            return Ok(());
-        }
-        let debug = names::LOGGER.get(py)?.getattr(intern!(py, "debug"))?;
-        let keywords = PyDict::new(py);
-        keywords.set_item("exc_info", true)?;
-        let logged = coroutine::while_handling(exception, || {
-            debug.call(("%r: %s", self.object, message), Some(&keywords))
-        });
-        logged.map(drop)
-    }
-
-    /// Tells the exception handler of an error of the protocol's.
-    fn report(self, exception: &Bound<'py, PyAny>, message: &str) -> PyResult<()> {
-        let py = self.py();
-        let Some(event_loop) = self.event_loop() else {
-            return Ok(());
-        };
-        let context = PyDict::new(py);
-        context.set_item("message", message)?;
-        context.set_item("exception", exception)?;
-        context.set_item("transport", self.object)?;
-        context.set_item("protocol", self.protocol())?;
-        coroutine::while_handling(exception, || {
-            event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))
-        })
-        .map(drop)
-    }
-
-    /// Calls a method of the protocol that has no arguments and asks nothing of the connection:
-    /// if it raises, the exception handler is told and all goes on.
-    fn notify(self, name: &Bound<'py, PyString>) -> PyResult<()> {
-        let py = self.py();
-        let Err(error) = self.protocol().call_method0(name) else {
-            return Ok(());
-        };
-        if exceptions::is_exit(&error, py) {
-            return Err(error);
-        }
-        let exception = coroutine::exception_of(error, py);
-        self.report(&exception, &format!("protocol.{name}() failed"))
-    }
-}
-
-/// The connections of a server that is exactly asyncio's and keeps them in a set of ours.
-#[cfg(Py_3_13)]
-fn clients_of<'py>(server: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, clients::Clients>>> {
-    let py = server.py();
-    if !server.get_type().is(names::SERVER.get(py)?) {
-        return Ok(None);
-    }
-    Ok(server.getattr(intern!(py, "_clients"))?.cast_into_exact().ok())
 }
 
 /// Runs a verb's body in a context; what it raises is reported as a callback's that was asyncio's.

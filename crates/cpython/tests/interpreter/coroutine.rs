@@ -152,7 +152,17 @@ fn only_an_async_def_makes_a_native_coroutine() {
 #[test]
 fn a_stop_iteration_carries_its_value_whole() {
     with_python(|py| {
-        for expression in [c"7", c"None", c"(1, 2)", c"()", c"StopIteration(3)", c"ValueError(4)"] {
+        for expression in [
+            c"b'ab'",
+            c"b'cd'",
+            c"7",
+            c"True",
+            c"None",
+            c"(1, 2)",
+            c"()",
+            c"StopIteration(3)",
+            c"ValueError(4)",
+        ] {
             let carried = value(py, expression);
             stop_iteration(py, carried.clone());
             let error = PyErr::take(py).expect("it is raised");
@@ -185,6 +195,32 @@ fn a_stop_iteration_that_somebody_keeps_is_not_raised_again() {
         let fresh = raise();
         assert!(fresh.getattr("note").is_err());
         assert!(fresh.getattr("value").expect("a value").is_truthy().expect("a truth"));
+    });
+}
+
+/// Before 3.12 each is a new one.
+#[cfg(Py_3_12)]
+#[test]
+fn what_a_stop_iteration_carried_stays_only_if_nobody_notices() {
+    with_python(|py| {
+        let sys = py.import("sys").expect("it is there");
+        let count = |object: &Bound<'_, PyAny>| {
+            let count = sys.call_method1("getrefcount", (object,)).expect("a number");
+            count.extract::<i64>().expect("a number")
+        };
+        for (expression, stays) in
+            [(c"bytes(range(9))", 1), (c"bytes(4096)", 1), (c"bytes(4097)", 0), (c"{1, 2}", 0)]
+        {
+            let carried = value(py, expression);
+            let before = count(&carried);
+            stop_iteration(py, carried.clone());
+            drop(PyErr::take(py).expect("it is raised"));
+            assert_eq!(count(&carried) - before, stays, "{expression:?}");
+            // The next one lets go of it.
+            stop_iteration(py, value(py, c"True"));
+            drop(PyErr::take(py).expect("it is raised"));
+            assert_eq!(count(&carried), before, "{expression:?}");
+        }
     });
 }
 

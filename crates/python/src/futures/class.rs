@@ -63,8 +63,7 @@ fn is_blocking<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
 /// A task of the interpreter clears it when it begins to wait.
 fn set_blocking<'py>(future: &PyFuture<'py>, value: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
     ensure_initialised(future)?;
-    let value = value.ok_or_else(cannot_delete)?;
-    future.fields().set_blocking(value.is_truthy()?);
+    future.fields().set_blocking(truth_of(value)?);
     Ok(())
 }
 
@@ -79,7 +78,7 @@ fn set_log_traceback<'py>(
     future: &PyFuture<'py>,
     value: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    if value.ok_or_else(cannot_delete)?.is_truthy()? {
+    if truth_of(value)? {
         return Err(PyValueError::new_err("_log_traceback can only be set to False"));
     }
     future.fields().set_log_traceback(false);
@@ -89,6 +88,11 @@ fn set_log_traceback<'py>(
 /// What deleting a property of a future says.
 pub(crate) fn cannot_delete() -> PyErr {
     pyo3::exceptions::PyAttributeError::new_err("cannot delete attribute")
+}
+
+/// Whether what is written into an attribute is true.
+pub(crate) fn truth_of(value: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    value.ok_or_else(cannot_delete)?.is_truthy()
 }
 
 /// `_state`, in asyncio's words.

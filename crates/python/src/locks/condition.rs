@@ -28,10 +28,9 @@ use super::{
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::futures;
 use crate::mixins::{
-    get_loop, is_done, new_future, one_argument, optional, owner, settle, state_methods,
-    with_argument,
+    get_loop, is_done, new_future, one_argument, optional, owner, set_whatever, settle, shown,
+    state_methods, with_argument,
 };
 use crate::names::{self, boolean, none};
 
@@ -296,7 +295,7 @@ fn of_the_lock() -> [Property<Condition>; 3] {
 
 /// The lock; None before `__init__()` ran.
 fn the_lock<'py>(condition: &PyCondition<'py>) -> Bound<'py, PyAny> {
-    condition.fields().lock().get(condition.py()).unwrap_or_else(|| none(condition.py()))
+    shown(condition.fields().lock(), condition.py())
 }
 
 /// Makes the type. The lock's methods are looked up when it is made, so that what is no lock is
@@ -327,10 +326,7 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             c"_lock",
             c"The lock.",
             |this: &PyCondition<'_>| Ok(the_lock(this)),
-            |this: &PyCondition<'_>, value| {
-                this.fields().lock().set(value.ok_or_else(futures::cannot_delete)?.clone());
-                Ok(())
-            },
+            |this: &PyCondition<'_>, value| set_whatever(this.fields().lock(), value),
         )])
         .slots([
             TypeSlot::init(|this: &PyCondition<'_>, args, kwargs| {

@@ -24,7 +24,8 @@ use super::{
 };
 use crate::futures;
 use crate::mixins::{
-    Stateful, get_loop, one_argument, set_slot, set_whatever, state_methods, with_argument,
+    Stateful, get_loop, one_argument, set_whatever, shown, slot_property, state_methods,
+    with_argument,
 };
 use crate::names::{self, boolean, none};
 
@@ -103,7 +104,7 @@ fn format<'py>(queue: &PyQueue<'py>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// The repr and the text, which differ by the place only. `_format()` may be a subclass's.
-fn shown<'py>(queue: &PyQueue<'py>, place: &str) -> PyResult<Bound<'py, PyAny>> {
+fn text_of<'py>(queue: &PyQueue<'py>, place: &str) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     let state = queue.call_method0(intern!(py, "_format"))?;
     let class = queue.get_type().name()?;
@@ -133,9 +134,7 @@ fn properties() -> Vec<Property<Queue>> {
         Property::write(
             c"maxsize",
             c"Number of items allowed in the queue.",
-            |this: &PyQueue<'_>| {
-                Ok(this.fields().maxsize.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
+            |this: &PyQueue<'_>| Ok(shown(&this.fields().maxsize, this.py())),
             |this: &PyQueue<'_>, value| {
                 let what = if value.is_some() { "setter" } else { "deleter" };
                 let class = verify::class_name(this);
@@ -146,9 +145,7 @@ fn properties() -> Vec<Property<Queue>> {
         Property::write(
             c"_maxsize",
             c"Number of items allowed in the queue.",
-            |this: &PyQueue<'_>| {
-                Ok(this.fields().maxsize.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
+            |this: &PyQueue<'_>| Ok(shown(&this.fields().maxsize, this.py())),
             |this: &PyQueue<'_>, value| {
                 set_maxsize(this.fields(), value.ok_or_else(futures::cannot_delete)?.clone());
                 Ok(())
@@ -185,18 +182,14 @@ fn more_properties() -> Vec<Property<Queue>> {
         Property::write(
             c"_finished",
             c"The event that join() waits for.",
-            |this: &PyQueue<'_>| {
-                Ok(this.fields().finished.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
+            |this: &PyQueue<'_>| Ok(shown(&this.fields().finished, this.py())),
             |this: &PyQueue<'_>, value| set_whatever(&this.fields().finished, value),
         ),
-        Property::write(
+        slot_property!(
+            Queue,
             c"_loop",
             c"The loop it belongs to; None before anybody waited.",
-            |this: &PyQueue<'_>| {
-                Ok(this.fields().event_loop.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
-            |this: &PyQueue<'_>, value| set_slot(&this.fields().event_loop, value),
+            event_loop
         ),
         Property::write(
             c"_unfinished_tasks",
@@ -213,8 +206,7 @@ fn more_properties() -> Vec<Property<Queue>> {
             c"Whether shutdown() was called.",
             |this: &PyQueue<'_>| Ok(boolean(this.py(), this.fields().is_shut_down.get())),
             |this: &PyQueue<'_>, value| {
-                let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-                this.fields().is_shut_down.set(value);
+                this.fields().is_shut_down.set(futures::truth_of(value)?);
                 Ok(())
             },
         ),
@@ -298,9 +290,9 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .properties(more_properties())
         .slots([
             TypeSlot::init(init),
-            TypeSlot::text(|this: &PyQueue<'_>| shown(this, "")),
+            TypeSlot::text(|this: &PyQueue<'_>| text_of(this, "")),
             TypeSlot::repr(|this: &PyQueue<'_>| {
-                shown(this, &format!(" at {:#x}", this.as_ptr().addr()))
+                text_of(this, &format!(" at {:#x}", this.as_ptr().addr()))
             }),
         ])
         .with_dict_and_weakrefs()

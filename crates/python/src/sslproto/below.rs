@@ -3,9 +3,10 @@
 //! [`receive`] is the way in for transports of ours, and for TLS in TLS.
 
 use batonloop_core::{AppState, SSLState};
+use batonloop_cpython::bytes::copied;
 use batonloop_cpython::coroutine;
 use pyo3::exceptions::PyConnectionResetError;
-use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyAny, PyAnyMethods, PyByteArray, PyMemoryView, PySlice};
 use pyo3::{Bound, PyErr, PyResult, intern};
 
 use super::engine::get;
@@ -13,9 +14,7 @@ use super::handshake::{do_handshake, log_debug, start_handshake, tell_of_handsha
 use super::outgoing::do_write;
 use super::shutdown::{do_flush, do_read, do_shutdown};
 use super::state::{PyProtocol, call, cancel, caught, enter, forget_app_buffer, wakeup_waiter};
-
-/// How large the buffer is that transports read into, unless they have their own.
-const MAX_SIZE: usize = 256 * 1024;
+use crate::transports::MAX_SIZE;
 
 /// The transport below is connected: shakes hands.
 pub(super) fn connection_made<'py>(
@@ -74,10 +73,8 @@ fn receive_by_methods(this: &PyProtocol<'_>, mut data: &[u8]) -> PyResult<()> {
     while !data.is_empty() {
         let buffer = this.call_method1("get_buffer", (-1,))?;
         let size = buffer.len()?.min(data.len());
-        buffer.set_item(
-            PySlice::new(this.py(), 0, size.cast_signed(), 1),
-            PyBytes::new(this.py(), &data[..size]),
-        )?;
+        let piece = copied(this.py(), &data[..size]).map_err(|error| *error)?;
+        buffer.set_item(PySlice::new(this.py(), 0, size.cast_signed(), 1), piece)?;
         this.call_method1("buffer_updated", (size,))?;
         data = &data[size..];
     }

@@ -9,6 +9,7 @@
 //!   [`batonloop_cpython::openssl`].
 
 use batonloop_cpython::buffer::View;
+use batonloop_cpython::bytes::copied;
 use batonloop_cpython::cell::{GilCell, GilSlot};
 use batonloop_cpython::openssl::{Connection, End};
 use pyo3::call::PyCallArgs;
@@ -18,9 +19,8 @@ use pyo3::types::{
 use pyo3::{Bound, PyErr, PyResult, PyTraverseError, PyVisit, Python, intern};
 
 use crate::names;
+use crate::transports::MAX_SIZE;
 
-/// The most that is asked for in one read of any object, as in asyncio.
-const MAX_SIZE: usize = 256 * 1024;
 /// The most that one read of `_ssl` gives, the contents of a record.
 const RECORD: usize = 16 * 1024;
 
@@ -148,7 +148,7 @@ impl Engine {
         if self.direct.feed(py, data) {
             return Ok(());
         }
-        let data = PyBytes::new(py, data);
+        let data = copied(py, data).map_err(|error| *error)?;
         get(&self.incoming, py).call_method1(intern!(py, "write"), (data,))?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use batonloop_core::{Flow, WaterMarks};
 use batonloop_cpython::buffer::View;
+use batonloop_cpython::bytes::copied;
 use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, SSLTransport, SocketTransport};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyTuple};
@@ -75,7 +76,7 @@ fn join<'py>(pieces: &[Bound<'py, PyAny>], py: Python<'py>) -> PyResult<Bound<'p
     for piece in pieces {
         View::read(piece)?.append_to(&mut all);
     }
-    Ok(PyBytes::new(py, &all))
+    copied(py, &all).map_err(|error| *error)
 }
 
 fn or_fatal(this: &PyProtocol<'_>, written: PyResult<()>) -> PyResult<()> {
@@ -180,7 +181,7 @@ pub(super) fn do_write(this: &PyProtocol<'_>) -> PyResult<()> {
             let rest: Py<PyBytes> = if count == 0 {
                 data.unbind()
             } else {
-                PyBytes::new(py, &data.as_bytes()[count..]).unbind()
+                copied(py, &data.as_bytes()[count..]).map_err(|error| *error)?.unbind()
             };
             protocol.write_backlog.with(py, |backlog| backlog.push_front(rest));
         }

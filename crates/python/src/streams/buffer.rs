@@ -11,7 +11,6 @@
 use batonloop_cpython::bytearray;
 use batonloop_cpython::bytes::copied;
 use batonloop_cpython::kind::Fields;
-use batonloop_cpython::slot::Slot;
 use batonloop_cpython::streams::ReaderFields;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyByteArray, PyByteArrayMethods, PyBytes, PyBytesMethods, PySlice,
@@ -270,10 +269,6 @@ pub(super) fn put(reader: &PyReader<'_>, value: Option<&Bound<'_, PyAny>>) -> Py
     let value = value.ok_or_else(crate::futures::cannot_delete)?;
     fields.start.set(0);
     fields.chunk.clear(py);
-    set(&fields.buffer, value);
+    fields.buffer.set(value.clone());
     Ok(())
-}
-
-fn set(slot: &Slot, value: &Bound<'_, PyAny>) {
-    slot.set(value.clone());
 }

@@ -11,21 +11,19 @@ use batonloop_cpython::deque;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
-use batonloop_cpython::slot::Slot;
 use batonloop_cpython::streams::{ProtocolFields, StreamReader, StreamReaderProtocol};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyDict, PyString, PyStringMethods, PyTuple, PyType,
-    PyWeakrefMethods, PyWeakrefReference,
+    PyAny, PyAnyMethods, PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
 };
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::reader::{self, is_plain};
-use super::{is_debugged, loop_or_current};
+use super::{flag_property, is_debugged, loop_or_current};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{is_done, new_future, owner, set_slot, settle};
+use crate::mixins::{is_done, is_one_of, new_future, owner, set_slot, settle, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::transports::{self, Fed};
@@ -362,67 +360,43 @@ fn look_at(closed: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Only who has set a method of its own on the protocol is asked for it.
 fn look_on<'py>(this: &PyProtocol<'py>, name: &Bound<'py, PyAny>) {
-    let is_method = name
-        .cast::<PyString>()
-        .is_ok_and(|name| name.to_str().is_ok_and(|name| METHODS.contains(&name)));
-    if is_method {
+    if is_one_of(name, &METHODS) {
         this.fields().put(PATCHED, true);
     }
 }
 
-/// The methods that a transport, a writer and the protocol itself go a short way round.
-const METHODS: [&str; 4] =
-    ["data_received", "_drain_helper", "_get_close_waiter", "_stream_reader"];
-
-fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
-    slot.get(py).unwrap_or_else(|| none(py))
-}
-
-/// An attribute that a slot holds.
-macro_rules! slot_property {
-    ($name:literal, $doc:literal, $slot:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |this: &PyProtocol<'_>| Ok(shown(&this.fields().$slot, this.py())),
-            |this: &PyProtocol<'_>, value| set_slot(&this.fields().$slot, value),
-        )
-    };
-}
-
-/// A flag that Python code may write.
-macro_rules! flag_property {
-    ($name:literal, $doc:literal, $flag:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |this: &PyProtocol<'_>| Ok(boolean(this.py(), this.fields().has($flag))),
-            |this: &PyProtocol<'_>, value| {
-                let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-                this.fields().put($flag, value);
-                Ok(())
-            },
-        )
-    };
-}
+/// The methods that a transport or a writer goes a short way round.
+const METHODS: [&str; 3] = ["data_received", "_drain_helper", "_get_close_waiter"];
 
 fn properties() -> Vec<Property<StreamReaderProtocol>> {
     vec![
-        slot_property!(c"_loop", c"The loop.", event_loop),
-        slot_property!(c"_stream_reader_wr", c"A weak reference to the reader, or None.", reader),
+        slot_property!(StreamReaderProtocol, c"_loop", c"The loop.", event_loop),
         slot_property!(
+            StreamReaderProtocol,
+            c"_stream_reader_wr",
+            c"A weak reference to the reader, or None.",
+            reader
+        ),
+        slot_property!(
+            StreamReaderProtocol,
             c"_strong_reader",
             c"The reader, until a server's connection is made.",
             strong_reader
         ),
-        slot_property!(c"_transport", c"The transport, or None.", transport),
+        slot_property!(StreamReaderProtocol, c"_transport", c"The transport, or None.", transport),
         slot_property!(
+            StreamReaderProtocol,
             c"_client_connected_cb",
             c"What a server calls with reader and writer, or None.",
             client_connected
         ),
-        slot_property!(c"_stream_writer", c"The writer, or None.", writer),
-        slot_property!(c"_task", c"The task that serves the connection, or None.", task),
+        slot_property!(StreamReaderProtocol, c"_stream_writer", c"The writer, or None.", writer),
+        slot_property!(
+            StreamReaderProtocol,
+            c"_task",
+            c"The task that serves the connection, or None.",
+            task
+        ),
         Property::write(
             c"_closed",
             c"The future of the end.",
@@ -430,18 +404,11 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
             |this: &PyProtocol<'_>, value| set_slot(&this.fields().closed, value),
         ),
         slot_property!(
+            StreamReaderProtocol,
             c"_source_traceback",
             c"Where the reader was made, in debug mode; else None.",
             source_traceback
         ),
-        flag_property!(c"_paused", c"Whether the transport has asked to pause.", PAUSED),
-        flag_property!(c"_connection_lost", c"Whether the connection is lost.", CONNECTION_LOST),
-        flag_property!(
-            c"_reject_connection",
-            c"Whether a connection is to be aborted at once.",
-            REJECT_CONNECTION
-        ),
-        flag_property!(c"_over_ssl", c"Whether it is on TLS.", OVER_SSL),
         Property::write(
             c"_drain_waiters",
             c"The futures of who drains, a deque.",
@@ -453,6 +420,30 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
             c"The reader, or None if it is gone.",
             |this: &PyProtocol<'_>| Ok(reader_of(this)?.unwrap_or_else(|| none(this.py()))),
         ),
+    ]
+}
+
+fn flags() -> [Property<StreamReaderProtocol>; 4] {
+    [
+        flag_property!(
+            StreamReaderProtocol,
+            c"_paused",
+            c"Whether the transport has asked to pause.",
+            PAUSED
+        ),
+        flag_property!(
+            StreamReaderProtocol,
+            c"_connection_lost",
+            c"Whether the connection is lost.",
+            CONNECTION_LOST
+        ),
+        flag_property!(
+            StreamReaderProtocol,
+            c"_reject_connection",
+            c"Whether a connection is to be aborted at once.",
+            REJECT_CONNECTION
+        ),
+        flag_property!(StreamReaderProtocol, c"_over_ssl", c"Whether it is on TLS.", OVER_SSL),
     ]
 }
 
@@ -490,6 +481,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             ),
         ])
         .properties(properties())
+        .properties(flags())
         .slots([
             TypeSlot::init(init),
             TypeSlot::finalize(finalize),

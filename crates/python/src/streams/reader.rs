@@ -9,21 +9,19 @@ use std::ffi::CStr;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
-use batonloop_cpython::native;
-use batonloop_cpython::slot::Slot;
 use batonloop_cpython::streams::{ReaderFields, StreamReader};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyValueError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyString, PyStringMethods, PyTuple,
-    PyType,
+    PyAny, PyAnyMethods, PyBytes, PyBytesMethods, PyDict, PyString, PyTuple, PyType,
 };
 use pyo3::{Bound, IntoPyObject, PyResult, Python, intern};
 
 use super::{
-    DEFAULT_LIMIT, EOF, PATCHED, PAUSED, PyReader, buffer, is_debugged, loop_or_current, read,
+    DEFAULT_LIMIT, EOF, PATCHED, PAUSED, PyReader, buffer, flag_property, is_debugged, lines,
+    loop_or_current, read,
 };
 use crate::futures;
-use crate::mixins::{is_cancelled, set_slot, settle};
+use crate::mixins::{is_cancelled, is_one_of, set_slot, settle, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::{Parameters, is_given_as_none};
 
@@ -224,7 +222,7 @@ pub(super) fn resume(reader: &PyReader<'_>) -> PyResult<()> {
 pub(super) fn exception_of<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = reader.py();
     match kind::cast_exact::<StreamReader>(reader).filter(|reader| is_plain(reader)) {
-        Some(reader) => Ok(reader.fields().exception.get(py).unwrap_or_else(|| none(py))),
+        Some(reader) => Ok(shown(&reader.fields().exception, py)),
         None => reader.call_method0(intern!(py, "exception")),
     }
 }
@@ -235,31 +233,21 @@ pub(super) fn exception_of<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'p
 
 /// Only who has set a method of its own on the reader is asked for it.
 fn look_on<'py>(this: &PyReader<'py>, name: &Bound<'py, PyAny>) {
-    let is_method = name
-        .cast::<PyString>()
-        .is_ok_and(|name| name.to_str().is_ok_and(|name| METHODS.contains(&name)));
-    if is_method {
+    if is_one_of(name, &METHODS) {
         this.fields().put(PATCHED, true);
     }
 }
 
 /// The methods that the reader, a protocol or a writer of ours goes a short way round.
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 8] = [
     "exception",
-    "set_exception",
     "_wakeup_waiter",
     "_maybe_resume_transport",
-    "feed_eof",
-    "at_eof",
     "feed_data",
     "_wait_for_data",
     "readline",
     "readuntil",
     "read",
-    "readexactly",
-    "set_transport",
-    "_replace_transport",
-    "__class__",
 ];
 
 /// The words of asyncio's reader; what is empty, false or usual is left out.
@@ -322,39 +310,6 @@ fn replace_transport<'py>(
     Ok(none(this.py()))
 }
 
-/// An attribute that a slot holds.
-macro_rules! slot_property {
-    ($name:literal, $doc:literal, $slot:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |this: &PyReader<'_>| Ok(shown(&this.fields().$slot, this.py())),
-            |this: &PyReader<'_>, value| set_slot(&this.fields().$slot, value),
-        )
-    };
-}
-
-/// A flag that Python code may write.
-macro_rules! flag_property {
-    ($name:literal, $doc:literal, $flag:ident) => {
-        Property::write(
-            $name,
-            $doc,
-            |this: &PyReader<'_>| Ok(boolean(this.py(), this.fields().has($flag))),
-            |this: &PyReader<'_>, value| {
-                let value = value.ok_or_else(futures::cannot_delete)?.is_truthy()?;
-                this.fields().put($flag, value);
-                Ok(())
-            },
-        )
-    };
-}
-
-/// An empty slot is None to Python.
-fn shown<'py>(slot: &Slot, py: Python<'py>) -> Bound<'py, PyAny> {
-    slot.get(py).unwrap_or_else(|| none(py))
-}
-
 fn properties() -> [Property<StreamReader>; 9] {
     [
         Property::write(
@@ -375,13 +330,34 @@ fn properties() -> [Property<StreamReader>; 9] {
                 set_limit(this.fields(), Some(value), this.py())
             },
         ),
-        flag_property!(c"_eof", c"Whether nothing more will come.", EOF),
-        flag_property!(c"_paused", c"Whether the transport was asked to pause.", PAUSED),
-        slot_property!(c"_loop", c"The loop.", event_loop),
-        slot_property!(c"_waiter", c"The future of who waits for more, or None.", waiter),
-        slot_property!(c"_exception", c"Why nothing can be read, or None.", exception),
-        slot_property!(c"_transport", c"The transport that is asked to pause, or None.", transport),
+        flag_property!(StreamReader, c"_eof", c"Whether nothing more will come.", EOF),
+        flag_property!(
+            StreamReader,
+            c"_paused",
+            c"Whether the transport was asked to pause.",
+            PAUSED
+        ),
+        slot_property!(StreamReader, c"_loop", c"The loop.", event_loop),
         slot_property!(
+            StreamReader,
+            c"_waiter",
+            c"The future of who waits for more, or None.",
+            waiter
+        ),
+        slot_property!(
+            StreamReader,
+            c"_exception",
+            c"Why nothing can be read, or None.",
+            exception
+        ),
+        slot_property!(
+            StreamReader,
+            c"_transport",
+            c"The transport that is asked to pause, or None.",
+            transport
+        ),
+        slot_property!(
+            StreamReader,
             c"_source_traceback",
             c"Where it was made, in debug mode; else None.",
             source_traceback
@@ -452,14 +428,13 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     TypeBuilder::<StreamReader>::new(c"batonloop.streams.StreamReader", DOC)
         .methods(methods())
         .methods(read::methods())
+        .methods(lines::methods())
         .properties(properties())
         .slots([
             TypeSlot::init(init),
             TypeSlot::repr(repr),
             TypeSlot::aiter(|this: &PyReader<'_>| Ok(this.as_any().clone())),
-            TypeSlot::anext(|this: &PyReader<'_>| {
-                Ok(native::new(&read::NEXT, this.as_any().clone())?.into_any())
-            }),
+            TypeSlot::anext(|this: &PyReader<'_>| read::make_coroutine(&lines::NEXT, this, None)),
             TypeSlot::set_attribute(look_on),
         ])
         .with_dict_and_weakrefs()

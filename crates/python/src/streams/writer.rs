@@ -21,7 +21,7 @@ use super::protocol::{self, DRAINING};
 use super::reader::exception_of;
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{new_future, owner, set_slot, settle};
+use crate::mixins::{new_future, owner, set_slot, set_whatever, settle, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::sleep;
@@ -67,20 +67,20 @@ fn is_reader_or_none(reader: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 fn transport<'py>(this: &PyWriter<'py>) -> PyResult<Bound<'py, PyAny>> {
-    shown(this, &this.fields().transport, "_transport")
+    given(this, &this.fields().transport, "_transport")
 }
 
 fn protocol_of<'py>(this: &PyWriter<'py>) -> PyResult<Bound<'py, PyAny>> {
-    shown(this, &this.fields().protocol, "_protocol")
+    given(this, &this.fields().protocol, "_protocol")
 }
 
 fn event_loop<'py>(this: &PyWriter<'py>) -> PyResult<Bound<'py, PyAny>> {
-    shown(this, &this.fields().event_loop, "_loop")
+    given(this, &this.fields().event_loop, "_loop")
 }
 
 /// What a slot holds; AttributeError if `__init__` never ran.
 #[inline]
-fn shown<'py>(this: &PyWriter<'py>, slot: &Slot, name: &str) -> PyResult<Bound<'py, PyAny>> {
+fn given<'py>(this: &PyWriter<'py>, slot: &Slot, name: &str) -> PyResult<Bound<'py, PyAny>> {
     match slot.get(this.py()) {
         Some(object) => Ok(object),
         None => Err(no_attribute(this, name)),
@@ -269,18 +269,14 @@ fn warn_unclosed(this: &PyWriter<'_>) -> PyResult<()> {
     names::WARN.get(py)?.call1((text, category)).map(drop)
 }
 
-/// An attribute that a slot holds.
-macro_rules! slot_property {
+/// An attribute that `__init__` sets to whatever it was given.
+macro_rules! given_property {
     ($name:literal, $text:literal, $doc:literal, $slot:ident) => {
         Property::write(
             $name,
             $doc,
-            |this: &PyWriter<'_>| shown(this, &this.fields().$slot, $text),
-            |this: &PyWriter<'_>, value| {
-                let value = value.ok_or_else(crate::futures::cannot_delete)?;
-                this.fields().$slot.set(value.clone());
-                Ok(())
-            },
+            |this: &PyWriter<'_>| given(this, &this.fields().$slot, $text),
+            |this: &PyWriter<'_>, value| set_whatever(&this.fields().$slot, value),
         )
     };
 }
@@ -288,17 +284,10 @@ macro_rules! slot_property {
 fn properties() -> [Property<StreamWriter>; 6] {
     [
         Property::read(c"transport", c"The transport.", transport),
-        slot_property!(c"_transport", "_transport", c"The transport.", transport),
-        slot_property!(c"_protocol", "_protocol", c"The protocol.", protocol),
-        slot_property!(c"_loop", "_loop", c"The loop.", event_loop),
-        Property::write(
-            c"_reader",
-            c"The reader, or None.",
-            |this: &PyWriter<'_>| {
-                Ok(this.fields().reader.get(this.py()).unwrap_or_else(|| none(this.py())))
-            },
-            |this: &PyWriter<'_>, value| set_slot(&this.fields().reader, value),
-        ),
+        given_property!(c"_transport", "_transport", c"The transport.", transport),
+        given_property!(c"_protocol", "_protocol", c"The protocol.", protocol),
+        given_property!(c"_loop", "_loop", c"The loop.", event_loop),
+        slot_property!(StreamWriter, c"_reader", c"The reader, or None.", reader),
         Property::write(
             c"_complete_fut",
             c"A future that is done.",

@@ -10,7 +10,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use batonloop_cpython::buffer::View;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::bytes;
 use batonloop_cpython::call;
@@ -27,7 +26,7 @@ use pyo3::types::{
 use pyo3::{Bound, FromPyObject, IntoPyObject, PyErr, PyResult, Python, intern};
 
 use super::life;
-use super::write::{LOST_WRITE, is_bytes_like};
+use super::write::{Content, LOST_WRITE, is_bytes_like};
 use super::{CLOSING, Transport, TransportKind, class, extra, read};
 use crate::exceptions;
 use crate::interrupted::{unless_it_waits, unless_python_waits};
@@ -245,19 +244,14 @@ impl<'py> Transport<'_, 'py> {
         send: impl Fn(i32, &[u8]) -> io::Result<usize>,
     ) -> PyResult<Sent> {
         let py = self.py();
-        let fd = || self.fields.open_descriptor(py);
-        let sent = if let Ok(bytes) = data.cast_exact::<PyBytes>() {
-            unless_it_waits(py, || send(fd(), bytes.as_bytes()))
-        } else {
-            let view = match View::read(data) {
-                Ok(view) => view,
-                Err(error) => return Ok(Sent::Impossible(error)),
-            };
-            unless_it_waits(py, || {
-                let fd = fd();
-                view.show(|bytes| send(fd, bytes))
-            })
+        let content = match Content::of(data) {
+            Ok(content) => content,
+            Err(error) => return Ok(Sent::Impossible(error)),
         };
+        let sent = unless_it_waits(py, || {
+            let fd = self.fields.open_descriptor(py);
+            content.show(|bytes| send(fd, bytes))
+        });
         Sent::of(sent, py)
     }
 

@@ -22,7 +22,7 @@ use crate::interrupted::unless_it_waits;
 use crate::names;
 
 /// Nobody is given more than so many bytes at once.
-pub(super) const MAX_SIZE: usize = 256 * 1024;
+pub(crate) const MAX_SIZE: usize = 256 * 1024;
 /// Pieces up to this size are copied.
 pub(crate) const LARGEST_COPY: usize = 4096;
 

@@ -7,7 +7,7 @@
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{self, Fields, SocketTransport, owners};
 use batonloop_cpython::method::TypeSlot;
-use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString, PyStringMethods, PyTuple, PyType};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::life;
@@ -15,6 +15,7 @@ use super::{
     ABOVE, BUFFERED, CLOSING, HAS_OWN_CONTEXT, HAS_PROTOCOL, IS_DIRECT, LENT, PATCHED, Transport,
     TransportKind, check_loop, check_new, class, read,
 };
+use crate::mixins::is_one_of;
 use crate::names::{self, none};
 use crate::parameters::Parameters;
 
@@ -151,10 +152,7 @@ pub(crate) fn is_closing(this: &Bound<'_, SocketTransport>) -> bool {
 
 /// Whoever sets a method on the transport itself is asked for it.
 fn look_on<'py>(this: &Bound<'py, SocketTransport>, name: &Bound<'py, PyAny>) {
-    let is_method = |name: &Bound<'py, PyString>| {
-        name.to_str().is_ok_and(|name| name == "write" || name == "is_closing")
-    };
-    if name.cast::<PyString>().is_ok_and(is_method) {
+    if is_one_of(name, &["write", "is_closing"]) {
         this.fields().add(PATCHED);
     }
 }

@@ -28,6 +28,45 @@ const FATAL: &str = "Fatal write error on socket transport";
 /// So many entries are offered to the kernel at once.
 const MOST_PIECES: usize = 1024;
 
+/// What is to be written, where it stands.
+pub(super) enum Content<'a, 'py> {
+    /// Bytes, which nobody can change, and what is in them.
+    Bytes(&'a Bound<'py, PyBytes>, &'a [u8]),
+    /// The memory of anything else.
+    View(View<'py>),
+}
+
+impl<'a, 'py> Content<'a, 'py> {
+    /// The content of anything bytes-like.
+    ///
+    /// BufferError for memory in several pieces, or what a `__buffer__` of Python's raises.
+    #[inline]
+    pub(super) fn of(data: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        match data.cast_exact::<PyBytes>() {
+            Ok(bytes) => Ok(Self::Bytes(bytes, bytes.as_bytes())),
+            Err(_) => View::read(data).map(Self::View),
+        }
+    }
+
+    /// How many bytes there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(_, content) => content.len(),
+            Self::View(view) => view.len(),
+        }
+    }
+
+    /// Shows it to `leaf`, which calls no Python and gives it to the kernel without a look at it.
+    #[inline]
+    pub(super) fn show<R>(&self, leaf: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Bytes(_, content) => leaf(content),
+            Self::View(view) => view.show(leaf),
+        }
+    }
+}
+
 impl<'py> Transport<'_, 'py> {
     /// `write(data)`.
     #[inline]
@@ -46,23 +85,12 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return self.count_lost_write(LOST_WRITE);
         }
-        let py = self.py();
-        let send = || {
-            self.only_first()?;
-            socket::send(fields.open_descriptor(py), content)
-        };
-        let sent = match unless_it_waits(py, send) {
-            Ok(Some(count)) if count == content.len() => return Ok(()),
-            Ok(sent) => sent.unwrap_or(0),
-            Err(error) => return self.fatal_error(error, FATAL),
-        };
-        self.write_later(bytes.clone(), sent)
+        self.write_content(Content::Bytes(bytes, content))
     }
 
     /// The same for what is not exactly bytes.
     #[cold]
     fn write_any(self, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.py();
         let fields = self.fields;
         if !is_bytes_like(data) {
             return Err(not_bytes(data));
@@ -76,35 +104,43 @@ impl<'py> Transport<'_, 'py> {
         if fields.conn_lost.get() != 0 {
             return self.count_lost_write(LOST_WRITE);
         }
-        let view = match View::read(data) {
-            Ok(view) => view,
+        match View::read(data) {
+            Ok(view) => self.write_content(Content::View(view)),
             // Memory in several pieces; to asyncio that is an error of the socket.
-            Err(error) => return self.fatal_error(error, FATAL),
-        };
-        let send = || {
-            self.only_first()?;
-            let fd = fields.open_descriptor(py);
-            view.show(|content| socket::send(fd, content))
-        };
-        let sent = match unless_it_waits(py, send) {
-            Ok(Some(count)) if count == view.len() => return Ok(()),
-            Ok(sent) => sent.unwrap_or(0),
-            Err(error) => {
-                drop(view);
-                return self.fatal_error(error, FATAL);
-            }
-        };
-        // The owner may change or free the rest before it is sent.
-        let rest = view.copy_from(sent)?;
-        drop(view);
-        self.write_later(rest, 0)
+            Err(error) => self.fatal_error(error, FATAL),
+        }
     }
 
-    /// An error that says "not now" if other bytes wait: they come first. The handler of a signal
-    /// may have written them, so this is asked before each attempt.
     #[inline(always)]
-    pub(super) fn only_first(self) -> io::Result<()> {
-        if self.fields.backlog.is_empty() { Ok(()) } else { Err(not_now()) }
+    fn write_content(self, content: Content<'_, 'py>) -> PyResult<()> {
+        match self.offer(&content, socket::send) {
+            Ok(Some(count)) if count == content.len() => Ok(()),
+            Ok(sent) => self.write_later(content, sent.unwrap_or(0)),
+            Err(error) => {
+                drop(content);
+                self.fatal_error(error, FATAL)
+            }
+        }
+    }
+
+    /// Gives to the kernel as much as it takes now: how much that is, or nothing if it takes none.
+    ///
+    /// Nothing if other bytes wait, too: they come first. The handler of a signal may have written
+    /// them, so this is asked before each attempt.
+    #[inline(always)]
+    pub(super) fn offer(
+        self,
+        content: &Content<'_, 'py>,
+        send: fn(i32, &[u8]) -> io::Result<usize>,
+    ) -> PyResult<Option<usize>> {
+        let py = self.py();
+        unless_it_waits(py, || {
+            if !self.fields.backlog.is_empty() {
+                return Err(not_now());
+            }
+            let fd = self.fields.open_descriptor(py);
+            content.show(|bytes| send(fd, bytes))
+        })
     }
 
     /// `writelines(pieces)`: up to 3.11 a write of them all.
@@ -302,7 +338,12 @@ impl<'py> Transport<'_, 'py> {
 
     /// Keeps what the kernel did not take, unless the writer cannot be watched.
     #[cold]
-    pub(super) fn write_later(self, bytes: Bound<'py, PyBytes>, written: usize) -> PyResult<()> {
+    pub(super) fn write_later(self, content: Content<'_, 'py>, written: usize) -> PyResult<()> {
+        let (bytes, written) = match content {
+            Content::Bytes(bytes, _) => (bytes.clone(), written),
+            // The owner may change or free the rest before it is sent.
+            Content::View(view) => (view.copy_from(written)?, 0),
+        };
         // To let them go may run anything, which may write, too: these bytes come first.
         let mut displaced = None;
         let context = if self.fields.has(WRITING) {

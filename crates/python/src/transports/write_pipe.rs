@@ -7,7 +7,6 @@
 //! in one `resume_writing()`, and counts the items of a view for its bytes. Here the loss is told
 //! once, what was written before `close()` is written, and bytes are counted.
 
-use batonloop_cpython::buffer::View;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::kind::{Fields, WritePipeTransport};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
@@ -18,10 +17,9 @@ use pyo3::types::{
 };
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python};
 
-use super::write::is_bytes_like;
+use super::write::{Content, is_bytes_like};
 use super::{CLOSING, LOST, Transport, TransportKind, WRITING, class, pipe as pipes};
 use crate::exceptions;
-use crate::interrupted::unless_it_waits;
 use crate::names::{self, boolean, none};
 use crate::selector_events::Side;
 
@@ -88,48 +86,25 @@ impl<'py> Transport<'_, 'py> {
         if self.fields.conn_lost.get() != 0 || self.fields.has(CLOSING) {
             return self.count_lost_write(LOST_WRITE);
         }
-        let mut written = 0;
-        if self.fields.backlog.is_empty() {
-            match self.offer_to_pipe(data) {
-                Ok(None) => {}
-                Ok(Some((count, len))) if count == len => return Ok(()),
-                Ok(Some((count, _))) => written = count,
-                Err(error) if exceptions::is_exit(&error, self.py()) => return Err(error),
-                Err(error) => return self.pipe_write_failed(error),
+        let content = match Content::of(data) {
+            Ok(content) => content,
+            Err(error) if !self.fields.backlog.is_empty() => return Err(error),
+            Err(error) => return self.pipe_write_failed(error),
+        };
+        match self.offer(&content, pipe::write) {
+            Ok(Some(count)) if count == content.len() => Ok(()),
+            Ok(written) => self.write_later(content, written.unwrap_or(0)),
+            Err(error) => {
+                drop(content);
+                self.pipe_write_failed(error)
             }
         }
-        let Ok(bytes) = data.cast_exact::<PyBytes>() else {
-            // The owner may change or free the rest before it is written.
-            let view = View::read(data)?;
-            let rest = view.copy_from(written)?;
-            drop(view);
-            return self.write_later(rest, 0);
-        };
-        self.write_later(bytes.clone(), written)
-    }
-
-    /// Writes as much as the pipe takes; how much that is, and of how much.
-    fn offer_to_pipe(self, data: &Bound<'py, PyAny>) -> PyResult<Option<(usize, usize)>> {
-        let py = self.py();
-        let first = || self.only_first().map(|()| self.fields.open_descriptor(py));
-        let (written, len) = match data.cast_exact::<PyBytes>() {
-            Ok(bytes) => {
-                let bytes = bytes.as_bytes();
-                (unless_it_waits(py, || pipe::write(first()?, bytes))?, bytes.len())
-            }
-            Err(_) => {
-                let view = View::read(data)?;
-                let write = || {
-                    let fd = first()?;
-                    view.show(|bytes| pipe::write(fd, bytes))
-                };
-                (unless_it_waits(py, write)?, view.len())
-            }
-        };
-        Ok(written.map(|count| (count, len)))
     }
 
     fn pipe_write_failed(self, error: PyErr) -> PyResult<()> {
+        if exceptions::is_exit(&error, self.py()) {
+            return Err(error);
+        }
         self.fields.conn_lost.set(self.fields.conn_lost.get() + 1);
         self.fatal_error(error, FATAL)
     }
