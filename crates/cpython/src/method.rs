@@ -17,8 +17,10 @@ use pyo3::{Bound, PyErr, PyResult, Python, ffi};
 use crate::kind::Kind;
 
 mod args;
+mod function;
 
 pub use args::{Args, missing, unexpected};
+pub use function::answered;
 
 /// Makes a function item out of its type.
 #[inline]

@@ -1,8 +1,10 @@
 //! The functions of the module: what asyncio offers beside its classes.
 
+use std::cmp::Ordering;
+
 use batonloop_cpython::method::{self, Args};
-use pyo3::types::{PyAny, PyAnyMethods, PyFloat, PyInt, PyModule, PyModuleMethods};
-use pyo3::{Bound, PyResult, intern};
+use pyo3::types::{PyAny, PyAnyMethods, PyFloat, PyFloatMethods, PyInt, PyModule, PyModuleMethods};
+use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::base_events;
 use crate::host::EventLoop;
@@ -44,72 +46,71 @@ fn note_late_name(event_loop: &Bound<'_, EventLoop>, args: Args<'_, '_>) -> PyRe
     Ok(())
 }
 
-/// `sleep(delay, result=None)`.
-fn sleep<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = module.py();
+/// `sleep(delay, result=None)`, of a plain number; asyncio says what it makes of anything else, and
+/// of what is not a number.
+fn sleep<'py>(py: Python<'py>, args: Args<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if let ([delay, rest @ ..], false) = (args.positional(), args.has_keywords())
         && rest.len() <= 1
-        && let Some(seconds) = plain_number(delay)
+        && let Some(sign) = sign(delay)
     {
-        // Not a number is neither: asyncio says what it makes of that.
-        if seconds <= 0.0 {
-            return Ok(sleep::new(py, rest.first())?.into_any());
-        }
-        if seconds > 0.0 {
-            return sleep::new_delayed(delay, rest.first());
-        }
+        return match sign {
+            Ordering::Greater => sleep::new_delayed(delay, rest.first()).map(Some),
+            _ => sleep::new(py, rest.first()).map(|made| Some(made.into_any())),
+        };
     }
-    args.pass_on(names::ASYNCIO_SLEEP.get(py)?)
+    Ok(None)
 }
 
-/// `wait_for(fut, timeout)`; before 3.12 it is asyncio's own.
+/// `wait_for(fut, timeout)`, of None or a plain number above zero; before 3.12 it is asyncio's own.
 #[cfg(Py_3_12)]
-fn wait_for<'py>(module: &Bound<'py, PyAny>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = module.py();
+fn wait_for<'py>(_: Python<'py>, args: Args<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let (awaitable, timeout) = match (args.positional(), args.has_keywords()) {
         ([awaitable, timeout], false) => (Some(awaitable), Some(timeout)),
-        _ => {
-            let [awaitable, timeout] = args.parse("wait_for", ["fut", "timeout"], 2)?;
-            (awaitable, timeout)
-        }
+        // What is wrong with them asyncio says.
+        _ => match args.parse("wait_for", ["fut", "timeout"], 2) {
+            Ok([awaitable, timeout]) => (awaitable, timeout),
+            Err(_) => (None, None),
+        },
     };
     if let (Some(awaitable), Some(timeout)) = (awaitable, timeout)
-        && (timeout.is_none() || plain_number(timeout).is_some_and(|seconds| seconds > 0.0))
+        && (timeout.is_none() || sign(timeout) == Some(Ordering::Greater))
     {
-        return crate::wait_for::new(awaitable, timeout);
+        return crate::wait_for::new(awaitable, timeout).map(Some);
     }
-    args.pass_on(names::ASYNCIO_WAIT_FOR.get(py)?)
+    Ok(None)
 }
 
-/// The value of an int or float, and of nothing that derives from them.
+/// How an int or float, and nothing that derives from them, compares with zero; nothing for what is
+/// not a number, and for an int of more than 64 bits.
 #[inline]
-fn plain_number(delay: &Bound<'_, PyAny>) -> Option<f64> {
-    let is_plain = delay.is_exact_instance_of::<PyInt>() || delay.is_exact_instance_of::<PyFloat>();
-    if is_plain { delay.extract().ok() } else { None }
+fn sign(number: &Bound<'_, PyAny>) -> Option<Ordering> {
+    if number.is_exact_instance_of::<PyInt>() {
+        return number.extract::<i64>().ok().map(|whole| whole.cmp(&0));
+    }
+    number.cast_exact::<PyFloat>().ok()?.value().partial_cmp(&0.0)
 }
 
 /// Adds the functions to the module.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     // asyncio's own, before anybody puts ours in their place.
-    names::ASYNCIO_SLEEP.get(py)?;
+    let asyncio = py.import("asyncio.tasks")?;
     names::ASYNCIO_CREATE_TASK.get(py)?;
     let name = "batonloop";
     module.add(
         "create_task",
         method::function(module, name, c"create_task", CREATE_TASK, create_task)?,
     )?;
-    module.add("sleep", method::function(module, name, c"sleep", SLEEP, sleep)?)?;
+    let original = asyncio.getattr(intern!(py, "sleep"))?;
+    module.add("sleep", method::answered(&original, name, SLEEP, sleep)?)?;
     names::CURRENT_TASK.get(py)?;
     #[cfg(Py_3_12)]
     {
-        names::ASYNCIO_WAIT_FOR.get(py)?;
-        let function = method::function(module, name, c"wait_for", WAIT_FOR, wait_for)?;
-        module.add("wait_for", function)?;
+        let original = asyncio.getattr(intern!(py, "wait_for"))?;
+        module.add("wait_for", method::answered(&original, name, WAIT_FOR, wait_for)?)?;
     }
-    module.add("all_tasks", py.import("asyncio.tasks")?.getattr(intern!(py, "all_tasks"))?)?;
-    module
-        .add("current_task", py.import("asyncio.tasks")?.getattr(intern!(py, "current_task"))?)?;
+    module.add("all_tasks", asyncio.getattr(intern!(py, "all_tasks"))?)?;
+    module.add("current_task", asyncio.getattr(intern!(py, "current_task"))?)?;
     Ok(())
 }
 
@@ -117,11 +118,10 @@ const CREATE_TASK: &std::ffi::CStr = c"\
     create_task(coro, *, name=None, context=None, **kwargs)\n\nSchedule a coroutine on the running \
     loop and return its Task.\n\nRaises RuntimeError if no loop runs in this thread, \
     TypeError for what is no coroutine.";
-const SLEEP: &std::ffi::CStr = c"\
-    sleep(delay, result=None)\n\nSuspend for delay seconds and return result; zero or less \
-    lets the others run once.";
+const SLEEP: &str = "\
+    Suspend for delay seconds and return result; zero or less lets the others run once.";
 #[cfg(Py_3_12)]
-const WAIT_FOR: &std::ffi::CStr = c"\
-    wait_for(fut, timeout)\n\nWait for fut, and return its result; after timeout seconds cancel \
-    it and raise TimeoutError.\n\nNone waits for ever. A coroutine is awaited in the task that \
-    waits; a task or future is cancelled\nwhen the wait is, unless it is wrapped in shield().";
+const WAIT_FOR: &str = "\
+    Wait for fut, and return its result; after timeout seconds cancel it and raise TimeoutError.\n\
+    \nNone waits for ever. A coroutine is awaited in the task that waits; a task or future is \
+    cancelled\nwhen the wait is, unless it is wrapped in shield().";

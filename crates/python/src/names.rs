@@ -104,9 +104,6 @@ pub(crate) static RLOCK: Imported = Imported::new("_thread", "RLock");
 pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers", "_stand_in");
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
-pub(crate) static ASYNCIO_SLEEP: Imported = Imported::new("asyncio.tasks", "sleep");
-#[cfg(Py_3_12)]
-pub(crate) static ASYNCIO_WAIT_FOR: Imported = Imported::new("asyncio.tasks", "wait_for");
 pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
 /// An `async def` that awaits what it is given.
 #[cfg(Py_3_12)]

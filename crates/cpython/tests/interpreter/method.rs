@@ -2,13 +2,13 @@
 //! Python expects, and a panic is an exception.
 
 use batonloop_cpython::kind::{self, Fields, Sleep};
-use batonloop_cpython::method::{Args, BoundFunction, Method, function, missing};
+use batonloop_cpython::method::{Args, BoundFunction, Method, answered, function, missing};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::panic::PanicException;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyModule};
 use pyo3::{Bound, PyErr, PyResult, Python};
 
-use crate::bench::{assert_raised, count, thing, with_python};
+use crate::bench::{assert_raised, count, define, name, thing, with_python};
 use crate::kinds;
 
 /// A sleep that nobody has to finalize.
@@ -241,5 +241,93 @@ fn a_finalizer_leaves_alone_what_is_being_raised() {
         drop(dies);
         let raised = Err::<(), _>(PyErr::take(py).expect("it is still raised"));
         assert_raised::<PyValueError, _>(py, raised, "mine");
+    });
+}
+
+/// Answers a call with one argument and no keywords: with that, with an exception or with a panic.
+fn answer<'py>(_: Python<'py>, args: Args<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let ([argument], false) = (args.positional(), args.has_keywords()) else {
+        return Ok(None);
+    };
+    assert!(!argument.is_none(), "a panic in a function");
+    if argument.eq("fail")? {
+        return Err(PyValueError::new_err("no"));
+    }
+    Ok(Some(argument.clone()))
+}
+
+const ANSWERED: &std::ffi::CStr = c"
+def function(a, b=2, *, c=3): return ('code', a, b, c)
+def call(function): return [function(5) for _ in range(300)]
+def pass_on(function): return [function(5, 6) for _ in range(300)]
+call(function), pass_on(function)
+class Holder(int): pass
+";
+
+#[test]
+fn a_function_answers_what_it_can_and_runs_its_code_for_the_rest() {
+    with_python(|py| {
+        let names = define(py, ANSWERED);
+        let original = name(&names, "function");
+        let made = answered(&original, "here", "What it does.", answer).expect("a function");
+        let run = |code: &std::ffi::CStr| {
+            names.as_any().set_item("made", &made).expect("a name");
+            names.as_any().set_item("f", &original).expect("a name");
+            py.eval(code, Some(&names), None).expect("it is right").to_string()
+        };
+        assert_eq!(
+            run(c"made(5), made(5, 6), made(5, c=7)"),
+            "(5, ('code', 5, 6, 3), ('code', 5, 2, 7))"
+        );
+        assert_eq!(
+            run(c"made(*[5]), made(a=5), f(5)"),
+            "(5, ('code', 5, 2, 3), ('code', 5, 2, 3))"
+        );
+        // The places that have learnt to call the original, and those that have not.
+        assert_eq!(run(c"set(call(made)), set(pass_on(made))"), "({5}, {('code', 5, 6, 3)})");
+        assert_eq!(run(c"set(call(f)), set(call(made))"), "({('code', 5, 2, 3)}, {5})");
+        assert_eq!(run(c"setattr(Holder, 'made', made), Holder(4).made()"), "(None, 4)");
+        assert_eq!(run(c"made.__code__ is f.__code__, made.__kwdefaults__"), "(True, {'c': 3})");
+        assert_eq!(run(c"made.__module__, made.__doc__"), "('here', 'What it does.')");
+        assert_eq!(run(c"isinstance(made, type(f)), type(made).__name__"), "(True, 'function')");
+        assert_eq!(
+            run(c"made.__reduce__() if type(made) is not type(f) else 'function'"),
+            "function"
+        );
+        let refused = made.call0().expect_err("its code wants an argument");
+        let message = "function() missing 1 required positional argument: 'a'";
+        assert_raised::<PyTypeError, _>(py, Err::<(), _>(refused), message);
+    });
+}
+
+#[test]
+fn a_function_raises_what_its_answer_raises_and_keeps_no_argument() {
+    with_python(|py| {
+        let names = define(py, ANSWERED);
+        let made = answered(&name(&names, "function"), "here", "", answer).expect("a function");
+        let object = thing(py);
+        let alone = [count(&made), count(&object)];
+        assert!(made.call1((&object,)).expect("it answers").is(&object));
+        drop(made.call1((&object, &object)).expect("its code answers"));
+        assert_eq!([count(&made), count(&object)], alone);
+        assert_raised::<PyValueError, _>(py, made.call1(("fail",)), "no");
+        names.as_any().set_item("made", &made).expect("a name");
+        let code = c"try: made(None)
+except BaseException as error: caught = error
+";
+        py.run(code, Some(&names), None).expect("it is caught");
+        let caught = names.as_any().get_item("caught").expect("it was raised");
+        assert!(caught.get_type().is(py.get_type::<PanicException>()));
+        assert_eq!(caught.to_string(), "a panic in a function");
+    });
+}
+
+#[test]
+fn what_is_no_function_is_given_back() {
+    with_python(|py| {
+        let builtin = py.eval(c"len", None, None).expect("a builtin");
+        assert!(answered(&builtin, "here", "", answer).expect("itself").is(&builtin));
+        let object = thing(py);
+        assert!(answered(&object, "here", "", answer).expect("itself").is(&object));
     });
 }
