@@ -528,6 +528,7 @@ def _settle_by_job(future: asyncio.Future[Any], job: concurrent.futures.Future[A
     """Give the future the outcome of its job, in the loop's thread."""
     if future.cancelled():
         return
+    assert not future.done()
     if job.cancelled():
         future.cancel()
         return
@@ -537,6 +538,10 @@ def _settle_by_job(future: asyncio.Future[Any], job: concurrent.futures.Future[A
         future.set_result(job._result)
     else:
         future.set_exception(_convert_future_exc(error))
+
+
+# What it is called where somebody else has settled the future, and that is reported.
+_settle_by_job.__qualname__ = "_chain_future.<locals>._set_state"
 
 
 def _set_unless_done(future: asyncio.Future[None]) -> None:

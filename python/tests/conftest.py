@@ -32,7 +32,15 @@ import pytest
 
 # What fails in them is explained as it is in a test.
 pytest.register_assert_rewrite(
-    "child_tools", "faults", "io_tools", "net_tools", "sock_tools", "task_tools", "tls_tools"
+    "child_tools",
+    "faults",
+    "io_tools",
+    "net_tools",
+    "play_tools",
+    "scenes",
+    "sock_tools",
+    "task_tools",
+    "tls_tools",
 )
 
 WORLDS = ("asyncio", "batonloop")

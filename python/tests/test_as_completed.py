@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import World
+from play_tools import give, run
 from task_tools import PY
-
-
-async def give(value: Any, turns: int = 0) -> Any:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    if isinstance(value, BaseException):
-        raise value
-    return value
-
-
-def run(loop: Any, main: Callable[[], Any]) -> Any:
-    return loop.run_until_complete(main())
 
 
 def test_results_come_as_they_are_ready(world: World, loop: Any) -> None:

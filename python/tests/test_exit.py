@@ -232,6 +232,40 @@ def test_an_exception_of_a_task_that_ends_with_the_program_is_logged(
     assert done.err.endswith("LookupError: lost\n")
 
 
+AWAITED = (
+    "asyncio.Event().wait()",
+    "asyncio.Semaphore(0).acquire()",
+    "asyncio.StreamReader().read(1)",
+    "asyncio.sleep(10)",
+    "asyncio.wait_for(asyncio.Event().wait(), 10)",
+)
+
+
+def test_tasks_that_wait_when_the_program_ends(world: World, run_program: Any) -> None:
+    # Nobody has collected them by then: Python does, when it is half gone.
+    done = run_program(
+        f"""
+        import asyncio, gc
+
+        async def main(loop, coroutine):
+            await coroutine
+
+        async def make(loop):
+            for coroutine in [{", ".join(AWAITED)}]:
+                task = loop.create_task(main(loop, coroutine))
+                task._log_destroy_pending = False
+            await asyncio.sleep(0)
+
+        gc.disable()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(make(loop))
+        loop.close()
+        del loop
+        """
+    )
+    assert (done.out, done.err, done.status) == ("", "", 0)
+
+
 def test_a_loop_may_be_run_at_exit(world: World, run_program: Any) -> None:
     done = run_program(
         """

@@ -100,6 +100,22 @@ run_until_complete(main())
 """)
 
 
+@pytest.mark.parametrize("settle", ["set_result", "cancel"])
+def test_the_outcome_of_a_thread_comes_too_late(settle: str) -> None:
+    do_the_same(f"""
+g1 = loop.create_future()
+
+@body
+async def main():
+    global g1
+    g1 = loop.run_in_executor(None, int, 'x')
+    loop.call_later(soon(1), g1.{settle}, 'at last')
+    await asyncio.sleep(soon(5))
+
+run_until_complete(main())
+""")
+
+
 def test_to_cancel_tasks_that_wait_for_each_other_is_a_recursion_error(
     run_program: Callable[..., Outcome],
 ) -> None:

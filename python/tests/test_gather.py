@@ -7,29 +7,16 @@ import contextvars
 import gc
 import itertools
 import random
-import re
 import sys
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import STOCK, Log, World
-from task_tools import PY, Pause, gather_reports, raised, without_addresses
+from conftest import Log, World
+from play_tools import Story, cancel_in, catch, compare, give, run, settle
+from task_tools import PY, Pause, gather_reports, raised
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="outside")
-
-
-async def give(value: Any, turns: int = 0) -> Any:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    if isinstance(value, BaseException):
-        raise value
-    return value
-
-
-def run(loop: Any, main: Callable[[], Any]) -> Any:
-    return loop.run_until_complete(main())
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 100])
@@ -172,14 +159,6 @@ def test_a_child_that_is_cancelled_fails_it(world: World, loop: Any) -> None:
         assert outer.exception() is error
 
     run(loop, main)
-
-
-async def catch(awaitable: Any) -> BaseException:
-    try:
-        result = await awaitable
-    except BaseException as error:
-        return error
-    raise AssertionError(f"no error, but {result!r}")
 
 
 @pytest.mark.parametrize("return_exceptions", [False, True])
@@ -480,37 +459,7 @@ def test_outside_of_a_running_loop(world: World, loop: Any) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-# Where callbacks are written, and the numbers of tasks, are no part of the story.
-PLACES = re.compile(r" at /\S*/tasks\.py:\d+| name='Task-\d+'")
-
-
-def play(module: Any, new_event_loop: Any, act: Callable[[Any, Any, list[str]], Any]) -> list[str]:
-    """Run a story in one world, turn by turn, and give what was told."""
-    loop = new_event_loop()
-    told: list[str] = []
-    loop.set_exception_handler(lambda _, context: told.append(f"report {context['message'][:40]}"))
-    try:
-        task = loop.create_task(act(module, loop, told))
-        for turn in range(60):
-            told.append(f"turn {turn}")
-            World.turn(loop)
-            if task.done():
-                break
-        task.cancel()
-        loop.run_until_complete(asyncio.wait([task]))
-        told.append(repr(task.exception()) if not task.cancelled() else "cancelled")
-        # What was left behind ends as well.
-        for left in sorted(asyncio.all_tasks(loop), key=lambda t: int(t.get_name()[5:])):
-            left.cancel()
-        World.turn(loop, 5)
-        del task
-        gc.collect()
-    finally:
-        loop.close()
-    return [PLACES.sub("", without_addresses(line)) for line in told]
-
-
-def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
+def random_story(seed: int) -> Story:
     """Gathers, made and cancelled at random."""
 
     async def act(module: Any, loop: Any, told: list[str]) -> None:
@@ -554,15 +503,7 @@ def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
             elif kind == 3 and outers:
                 told.append(f"cancel {draw.choice(outers).cancel('outer')}")
             elif kind == 4:
-                future = draw.choice(futures)
-                if not future.done():
-                    draw.choice(
-                        [
-                            future.cancel,
-                            lambda f=future: f.set_result("set"),
-                            lambda f=future: f.set_exception(OSError("set")),
-                        ]
-                    )()
+                settle(draw, draw.choice(futures))
             for _ in range(draw.randrange(3)):
                 await asyncio.sleep(0)
             told.extend(f"{n}: {outer!r}" for n, outer in enumerate(outers))
@@ -581,14 +522,13 @@ def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
 @pytest.mark.slow
 def test_random_gathers_are_as_asyncio_has_them(world: World) -> None:
     for seed in range(100):
-        expected = play(asyncio, STOCK["new_event_loop"], random_story(seed))
-        assert play(world.module, world.new_event_loop, random_story(seed)) == expected, seed
+        compare(world, random_story(seed), seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("return_exceptions", [False, True])
 def test_cancelled_at_every_turn(world: World, return_exceptions: bool) -> None:
-    def story(turn: int, whom: int) -> Callable[[Any, Any, list[str]], Any]:
+    def story(turn: int, whom: int) -> Story:
         async def act(module: Any, loop: Any, told: list[str]) -> None:
             async def child(number: int) -> int:
                 try:
@@ -613,18 +553,13 @@ def test_cancelled_at_every_turn(world: World, return_exceptions: bool) -> None:
             targets = [waiting, outer, *children]
             for each in targets:
                 each.add_done_callback(lambda done: told.append(f"done {done!r}"))
-            for now in range(10):
-                if now == turn:
-                    told.append(f"cancel {targets[whom].cancel('now')}")
-                await asyncio.sleep(0)
+            await cancel_in(turn, targets[whom], told, 10)
             told.append(repr(outer))
 
         return act
 
     for turn, whom in itertools.product(range(9), range(6)):
-        expected = play(asyncio, STOCK["new_event_loop"], story(turn, whom))
-        told = play(world.module, world.new_event_loop, story(turn, whom))
-        assert told == expected, (turn, whom)
+        compare(world, story(turn, whom), (turn, whom))
 
 
 if sys.version_info >= (3, 14):

@@ -15,6 +15,7 @@ import pickle
 import sys
 import unittest.mock
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -186,38 +187,9 @@ def test_waking_the_next_says_what_it_says(world: World) -> None:
         assert type(semaphore) is asyncio.Semaphore
 
 
-def test_one_whose_wait_is_over_wakes_as_asyncio_does(world: World) -> None:
-    """Permits that come all at once go to one waiter a turn on older Pythons, else to all."""
+def six_wait(world: World, disturb: Callable[[Any, list[Any]], None], turns: int) -> list[str]:
+    """What six tasks tell that wait at a semaphore and are disturbed, turn by turn."""
 
-    async def main() -> list[str]:
-        semaphore = make(world, "Semaphore", 0)
-        story: list[str] = []
-
-        async def use(name: str) -> None:
-            await semaphore.acquire()
-            story.append(f"{name} {semaphore._value}")
-
-        tasks = [asyncio.create_task(use(name)) for name in "abcdef"]
-        await asyncio.sleep(0)
-        semaphore._value = 4
-        semaphore.release()
-        for turn in range(6):
-            await asyncio.sleep(0)
-            story.append(f"turn {turn}")
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return story
-
-    story = world.run(main())
-    if wakes_many():
-        expected = ["a 0", "turn 0", "b 0", "c 0", "d 0", "e 0", "turn 1"]
-    else:
-        expected = ["a 3", "turn 0", "b 2", "turn 1", "c 1", "turn 2", "d 0", "turn 3", "e 0"]
-    assert story[: len(expected)] == expected
-
-
-def test_one_that_is_cancelled_while_others_wait_wakes_as_asyncio_does(world: World) -> None:
     async def main() -> list[str]:
         semaphore = make(world, "Semaphore", 0)
         story: list[str] = []
@@ -231,20 +203,42 @@ def test_one_that_is_cancelled_while_others_wait_wakes_as_asyncio_does(world: Wo
 
         tasks = [asyncio.create_task(use(name)) for name in "abcdef"]
         await asyncio.sleep(0)
+        disturb(semaphore, tasks)
+        for turn in range(turns):
+            await asyncio.sleep(0)
+            story.append(f"turn {turn}")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+        return story
+
+    return world.run(main())  # type: ignore[no-any-return]
+
+
+def test_one_whose_wait_is_over_wakes_as_asyncio_does(world: World) -> None:
+    """Permits that come all at once go to one waiter a turn on older Pythons, else to all."""
+
+    def disturb(semaphore: Any, tasks: list[Any]) -> None:
+        semaphore._value = 4
+        semaphore.release()
+
+    story = six_wait(world, disturb, 6)
+    if wakes_many():
+        expected = ["a 0", "turn 0", "b 0", "c 0", "d 0", "e 0", "turn 1"]
+    else:
+        expected = ["a 3", "turn 0", "b 2", "turn 1", "c 1", "turn 2", "d 0", "turn 3", "e 0"]
+    assert story[: len(expected)] == expected
+
+
+def test_one_that_is_cancelled_while_others_wait_wakes_as_asyncio_does(world: World) -> None:
+    def disturb(semaphore: Any, tasks: list[Any]) -> None:
         # The first gets a permit and is cancelled; the second is cancelled with permits there.
         semaphore.release()
         tasks[0].cancel()
         tasks[1].cancel()
         semaphore._value = 3
-        for turn in range(5):
-            await asyncio.sleep(0)
-            story.append(f"turn {turn}")
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return story
 
-    story = world.run(main())
+    story = six_wait(world, disturb, 5)
     if wakes_many():
         expected = ["a cancelled 0", "b cancelled 0", "turn 0", "c 0", "d 0", "e 0", "f 0"]
     else:

@@ -6,34 +6,13 @@ import asyncio
 import gc
 import itertools
 import random
-import re
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import STOCK, World
-from task_tools import gather_reports, without_addresses
-
-
-async def give(value: Any, turns: int = 0) -> Any:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    if isinstance(value, BaseException):
-        raise value
-    return value
-
-
-async def catch(awaitable: Any) -> BaseException:
-    try:
-        result = await awaitable
-    except BaseException as error:
-        return error
-    raise AssertionError(f"no error, but {result!r}")
-
-
-def run(loop: Any, main: Callable[[], Any]) -> Any:
-    return loop.run_until_complete(main())
+from conftest import World
+from play_tools import Story, cancel_in, catch, compare, give, run, settle
+from task_tools import gather_reports
 
 
 def test_the_result_goes_out(world: World, loop: Any) -> None:
@@ -168,36 +147,10 @@ def test_nothing_is_kept_alive(world: World, loop: Any) -> None:
 # As asyncio does it, turn for turn
 # ---------------------------------------------------------------------------------------------
 
-# Where callbacks are written, and the numbers of tasks, are no part of the story.
-PLACES = re.compile(r" at /\S*/tasks\.py:\d+| name='Task-\d+'")
-
-
-def play(module: Any, new_event_loop: Any, act: Callable[[Any, Any, list[str]], Any]) -> list[str]:
-    """Run a story in one world, turn by turn, and give what was told."""
-    loop = new_event_loop()
-    told: list[str] = []
-    loop.set_exception_handler(lambda _, context: told.append(f"report {context['message'][:40]}"))
-    try:
-        task = loop.create_task(act(module, loop, told))
-        for turn in range(40):
-            told.append(f"turn {turn}")
-            World.turn(loop)
-            if task.done():
-                break
-        for left in sorted(asyncio.all_tasks(loop), key=lambda t: int(t.get_name()[5:])):
-            left.cancel()
-        World.turn(loop, 5)
-        told.append(repr(task))
-        del task
-        gc.collect()
-    finally:
-        loop.close()
-    return [PLACES.sub("", without_addresses(line)) for line in told]
-
 
 @pytest.mark.slow
 def test_random_shields_are_as_asyncio_has_them(world: World) -> None:
-    def story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
+    def story(seed: int) -> Story:
         async def act(module: Any, loop: Any, told: list[str]) -> None:
             draw = random.Random(seed)
             futures = [loop.create_future() for _ in range(3)]
@@ -209,13 +162,8 @@ def test_random_shields_are_as_asyncio_has_them(world: World) -> None:
                     shields.append(module.shield(draw.choice([*futures, *shields])))
                 elif kind == 1 and shields:
                     told.append(f"cancel {draw.choice(shields).cancel('now')}")
-                elif kind == 2 and not future.done():
-                    settle: list[Callable[[], object]] = [
-                        future.cancel,
-                        lambda f=future: f.set_result("set"),
-                        lambda f=future: f.set_exception(OSError("set")),
-                    ]
-                    draw.choice(settle)()
+                elif kind == 2:
+                    settle(draw, future)
                 for _ in range(draw.randrange(3)):
                     await asyncio.sleep(0)
                 told.extend(repr(each) for each in [*futures, *shields])
@@ -223,14 +171,13 @@ def test_random_shields_are_as_asyncio_has_them(world: World) -> None:
         return act
 
     for seed in range(70):
-        expected = play(asyncio, STOCK["new_event_loop"], story(seed))
-        assert play(world.module, world.new_event_loop, story(seed)) == expected, seed
+        compare(world, story(seed), seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [1, KeyError("a")], ids=["result", "error"])
 def test_cancelled_at_every_turn(world: World, value: Any) -> None:
-    def story(turn: int, whom: int) -> Callable[[Any, Any, list[str]], Any]:
+    def story(turn: int, whom: int) -> Story:
         async def act(module: Any, loop: Any, told: list[str]) -> None:
             async def user() -> None:
                 try:
@@ -245,15 +192,10 @@ def test_cancelled_at_every_turn(world: World, value: Any) -> None:
             targets = [waiting, outer, inner]
             for each in targets:
                 each.add_done_callback(lambda done: told.append(f"done {done!r}"))
-            for now in range(7):
-                if now == turn:
-                    told.append(f"cancel {targets[whom].cancel('now')}")
-                await asyncio.sleep(0)
+            await cancel_in(turn, targets[whom], told, 7)
             told.extend(repr(each) for each in targets)
 
         return act
 
     for turn, whom in itertools.product(range(7), range(3)):
-        expected = play(asyncio, STOCK["new_event_loop"], story(turn, whom))
-        told = play(world.module, world.new_event_loop, story(turn, whom))
-        assert told == expected, (turn, whom)
+        compare(world, story(turn, whom), (turn, whom))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from play_tools import give
 from scenes import Scene, compare_everywhere, explained, pause
 from task_tools import gather_reports, raised
 
@@ -23,16 +24,6 @@ LINKS = sys.version_info >= (3, 14)
 
 def run(world: World, main: Any) -> Any:
     return world.run(main())
-
-
-async def give(value: Any = None, turns: int = 0) -> Any:
-    await pause(turns)
-    return value
-
-
-async def fail(error: BaseException, turns: int = 0) -> None:
-    await pause(turns)
-    raise error
 
 
 # --- A group that ends well --------------------------------------------------------
@@ -189,7 +180,7 @@ def test_before_and_after_its_block_it_makes_no_task(world: World) -> None:
                 pass
         with pytest.raises(ExceptionGroup):
             async with world.module.TaskGroup() as group:
-                group.create_task(fail(ValueError(1)))
+                group.create_task(give(ValueError(1)))
                 try:
                     await pause(5)
                 finally:
@@ -259,7 +250,7 @@ def test_the_first_failure_cancels_all_and_comes_out(world: World) -> None:
         with pytest.raises(ExceptionGroup) as caught:
             async with world.module.TaskGroup() as group:
                 others = [group.create_task(give(None, 50)) for _ in range(3)]
-                group.create_task(fail(ValueError(1), 1))
+                group.create_task(give(ValueError(1), 1))
                 await asyncio.get_running_loop().create_future()
         assert all(task.cancelled() for task in others)
         assert str(caught.value) == "unhandled errors in a TaskGroup (1 sub-exception)"
@@ -298,7 +289,7 @@ def test_a_failure_in_debug_mode_and_with_other_loops(world: World) -> None:
             with pytest.raises(ExceptionGroup):
                 async with world.module.TaskGroup() as group:
                     group.create_task(give(1, 1))
-                    group.create_task(fail(KeyError(1), 1), name="named")
+                    group.create_task(give(KeyError(1), 1), name="named")
             asyncio.get_running_loop().set_debug(True)
 
     loop = Loop()
@@ -315,7 +306,7 @@ def test_an_error_after_the_parent_is_gone_is_reported(world: World, loop: Any) 
     async def main() -> None:
         group = world.module.TaskGroup()
         await group.__aenter__()
-        group.create_task(fail(ValueError("late"), 2))
+        group.create_task(give(ValueError("late"), 2))
 
     loop.run_until_complete(main())
     world.turn(loop, 5)

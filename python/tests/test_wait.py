@@ -6,35 +6,14 @@ import asyncio
 import gc
 import itertools
 import random
-import re
 import sys
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import STOCK, World
-from task_tools import gather_reports, without_addresses
-
-
-async def give(value: Any, turns: int = 0) -> Any:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    if isinstance(value, BaseException):
-        raise value
-    return value
-
-
-async def catch(awaitable: Any) -> BaseException:
-    try:
-        result = await awaitable
-    except BaseException as error:
-        return error
-    raise AssertionError(f"no error, but {result!r}")
-
-
-def run(loop: Any, main: Callable[[], Any]) -> Any:
-    return loop.run_until_complete(main())
+from conftest import World
+from play_tools import Story, cancel_in, catch, compare, give, run, settle
+from task_tools import gather_reports
 
 
 def test_until_all_are_done(world: World, loop: Any) -> None:
@@ -258,29 +237,7 @@ def test_nothing_is_kept_alive(world: World, loop: Any) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-def play(module: Any, new_event_loop: Any, act: Callable[[Any, Any, list[str]], Any]) -> list[str]:
-    """Run a story in one world, turn by turn, and give what was told."""
-    loop = new_event_loop()
-    told: list[str] = []
-    loop.set_exception_handler(lambda _, context: told.append(f"report {context['message'][:40]}"))
-    try:
-        task = loop.create_task(act(module, loop, told))
-        for turn in range(40):
-            told.append(f"turn {turn}")
-            World.turn(loop)
-            if task.done():
-                break
-        for left in sorted(asyncio.all_tasks(loop), key=lambda t: int(t.get_name()[5:])):
-            left.cancel()
-        World.turn(loop, 5)
-        told.append(repr(task))
-    finally:
-        loop.close()
-    places = re.compile(r" at /\S*/tasks\.py:\d+|name='Task-\d+' ")
-    return [places.sub("", without_addresses(line)) for line in told]
-
-
-def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
+def random_story(seed: int) -> Story:
     """Waits, futures settled and waits cancelled, all at random."""
 
     async def act(module: Any, loop: Any, told: list[str]) -> None:
@@ -305,13 +262,8 @@ def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
                 timeout = draw.choice([None, None, 0])
                 coroutine = wait(f"w{step}", some, draw.choice(modes), timeout)
                 waits.append(loop.create_task(coroutine))
-            elif kind == 2 and not future.done():
-                settle: list[Callable[[], object]] = [
-                    future.cancel,
-                    lambda f=future: f.set_result("set"),
-                    lambda f=future: f.set_exception(OSError("set")),
-                ]
-                draw.choice(settle)()
+            elif kind == 2:
+                settle(draw, future)
             elif kind == 3 and waits:
                 told.append(f"cancel {draw.choice(waits).cancel()}")
             for _ in range(draw.randrange(3)):
@@ -330,14 +282,13 @@ def random_story(seed: int) -> Callable[[Any, Any, list[str]], Any]:
 @pytest.mark.slow
 def test_random_waits_are_as_asyncio_has_them(world: World) -> None:
     for seed in range(100):
-        expected = play(asyncio, STOCK["new_event_loop"], random_story(seed))
-        assert play(world.module, world.new_event_loop, random_story(seed)) == expected, seed
+        compare(world, random_story(seed), seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"])
 def test_cancelled_at_every_turn(world: World, when: str) -> None:
-    def story(turn: int, whom: int) -> Callable[[Any, Any, list[str]], Any]:
+    def story(turn: int, whom: int) -> Story:
         async def act(module: Any, loop: Any, told: list[str]) -> None:
             async def user() -> None:
                 try:
@@ -353,10 +304,7 @@ def test_cancelled_at_every_turn(world: World, when: str) -> None:
             targets = [waiting, *children]
             for each in targets:
                 each.add_done_callback(lambda done: told.append(f"done {done!r}"))
-            for now in range(8):
-                if now == turn:
-                    told.append(f"cancel {targets[whom].cancel('now')}")
-                await asyncio.sleep(0)
+            await cancel_in(turn, targets[whom], told, 8)
             told.extend(repr(each) for each in targets)
             for each in targets:
                 if not each.cancelled():
@@ -365,6 +313,4 @@ def test_cancelled_at_every_turn(world: World, when: str) -> None:
         return act
 
     for turn, whom in itertools.product(range(7), range(4)):
-        expected = play(asyncio, STOCK["new_event_loop"], story(turn, whom))
-        told = play(world.module, world.new_event_loop, story(turn, whom))
-        assert told == expected, (turn, whom)
+        compare(world, story(turn, whom), (turn, whom))

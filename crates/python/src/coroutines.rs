@@ -179,6 +179,9 @@ fn wait_on<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> Waited<'py> {
             None => sent_inside(this, || coroutine::send(&awaited)),
             Some(error) => {
                 let exception = coroutine::exception_of(error, py);
+                if exception.is_instance_of::<PyGeneratorExit>() {
+                    return Waited::Over(Err(closed_inside(this, &awaited, exception)));
+                }
                 sent_inside(this, || coroutine::throw(&awaited, &exception))
             }
         };
@@ -194,6 +197,23 @@ fn wait_on<'py>(this: &PyCoroutine<'py>, thrown: Option<PyErr>) -> Waited<'py> {
     };
     fields.awaited.clear(py);
     Waited::Over(result)
+}
+
+/// What a `GeneratorExit` comes to: what is awaited is closed, which it may be already.
+#[cold]
+fn closed_inside<'py>(
+    this: &PyCoroutine<'py>,
+    awaited: &Bound<'py, PyAny>,
+    exit: Bound<'py, PyAny>,
+) -> PyErr {
+    let closed = Level::enter(this.py()).and_then(|_level| {
+        match awaited.getattr_opt(intern!(this.py(), "close"))? {
+            Some(close) => close.call0().map(drop),
+            None => Ok(()),
+        }
+    });
+    this.fields().awaited.clear(this.py());
+    closed.err().unwrap_or_else(|| PyErr::from_value(exit))
 }
 
 fn sent_inside<'py>(
@@ -264,7 +284,10 @@ fn close<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
         }
         _ => {}
     }
-    match step(this, Some(PyGeneratorExit::new_err(()))) {
+    // An instance: PyO3 would attach anew to make one of its type when that is asked about below,
+    // and a Python that ends, and closes what is left, refuses that.
+    let exit = py.get_type::<PyGeneratorExit>().call0()?;
+    match step(this, Some(PyErr::from_value(exit))) {
         Ok(Iteration::Yield(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
         Ok(_) => Ok(none(py)),
         Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(none(py)),

@@ -5,18 +5,18 @@ from __future__ import annotations
 import gc
 import warnings
 
-from .execution import FILE, Event, Execution
-from .worlds import World
+from .execution import FILE, Event, Execution, shuffled_sets
+from .worlds import Ordered, World
 
 # How often a program is tried again to find out whether its record is always the same.
-AGAIN = 20
+AGAIN = 40
 
 
 class Difference(AssertionError):
     """Two worlds disagree about a program."""
 
 
-def record(text: str, *worlds: World) -> list[list[Event]]:
+def record(text: str, *worlds: World, sets: type[Ordered] = Ordered) -> list[list[Event]]:
     """All that happens when the program is executed in each of these worlds."""
     with warnings.catch_warnings(action="ignore"):
         code = compile(text, FILE, "exec", dont_inherit=True)
@@ -24,7 +24,7 @@ def record(text: str, *worlds: World) -> list[list[Event]]:
     gc.freeze()
     gc.disable()
     try:
-        return [Execution(world, *worlds).run(code) for world in worlds]
+        return [Execution(world, *worlds).run(code, sets) for world in worlds]
     finally:
         gc.enable()
         gc.unfreeze()
@@ -40,14 +40,14 @@ def compare(text: str, right: World, other: World) -> None:
 def _all_records(text: str, world: World) -> list[list[Event]]:
     """What a world does with a program, again and again: a set's order depends on addresses.
 
-    So it is with the futures of wait() that are done when it is called.
+    So it is with the futures of wait(), of which some may be done when it is called.
     """
     kept: list[object] = []
     found = []
     for number in range(AGAIN if "asyncio.wait(" in text else 0):
         # Memory is another one each time.
         kept.append([object() for _ in range(number * 7)])
-        found += record(text, world)
+        found += record(text, world, sets=shuffled_sets(number))
     return found
 
 

@@ -13,17 +13,22 @@ their coroutine, futures are numbered as they turn up; addresses and other reprs
 from __future__ import annotations
 
 import asyncio
+import asyncio.staggered
+import concurrent.futures
 import contextlib
 import contextvars
 import gc
+import logging
+import random
 import re
 import sys
+import threading
 import types
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
-from .worlds import STOCK, PlainFuture, PlainTask, World, common_accounts
+from .worlds import STOCK, Ordered, PlainFuture, PlainTask, World, common_accounts
 
 FILE = "<program>"
 TURNS = 60
@@ -34,6 +39,8 @@ TURNS_AFTER_THE_END = 12
 MOST_COROUTINES = 40
 MOST_CALLBACKS = 60
 MOST_EVENTS = 400
+# How many bytes a stream takes before it asks for a pause.
+MOST_WAITING = 6
 REPR = re.compile(r"<[^<>]*>")
 # Where a callback of the library stands in its file.
 PLACE = re.compile(r" at /\S*/(?:asyncio|batonloop)/\w+\.py:\d+")
@@ -103,32 +110,112 @@ class Duck:
         return self._inner.result()
 
 
-class Ordered(dict[Any, None]):
-    """In the place of sets inside asyncio: those are walked in the order of addresses."""
+def shuffled_sets(seed: int) -> type[Ordered]:
+    """Sets that are walked in an order that depends on the seed, the same for the same things."""
+    draw = random.Random(seed)
+    places: dict[int, float] = {}
 
-    def __init__(self, items: Iterable[Any] = ()) -> None:
-        super().__init__(dict.fromkeys(items))
+    class Shuffled(Ordered):
+        def __init__(self, items: Iterable[Any] = ()) -> None:
+            super().__init__(sorted(items, key=lambda x: places.setdefault(id(x), draw.random())))
 
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
-
-    remove = dict.__delitem__
+    return Shuffled
 
 
 @contextlib.contextmanager
-def ordered_sets() -> Iterator[None]:
-    """Give wait() and TaskGroup an order; asyncio promises none, and each run has another."""
-    modules: list[Any] = [asyncio.tasks, asyncio.taskgroups]
+def ordered_sets(sets: type[Ordered]) -> Iterator[None]:
+    """Give what walks a set an order; asyncio promises none, and each run has another."""
+    modules: list[Any] = [asyncio.tasks, asyncio.taskgroups, asyncio.staggered]
     for module in modules:
-        module.set = Ordered
+        module.set = sets
     try:
         yield
     finally:
         for module in modules:
             del module.set
+
+
+class Wire(asyncio.Transport):
+    """The transport of a stream whose other end is the program itself."""
+
+    def __init__(self, note: Callable[..., None], soon: Callable[[], float], loop: Any) -> None:
+        super().__init__()
+        self._note, self._soon, self._loop = note, soon, loop
+        self._protocol: Any = None
+        self._waiting = 0
+        self._closing = False
+
+    def connect(self, protocol: Any) -> None:
+        self._protocol = protocol
+        protocol.connection_made(self)
+
+    def write(self, data: Any) -> None:
+        self._note("written", data)
+        if self._waiting <= MOST_WAITING < self._waiting + len(data):
+            self._protocol.pause_writing()
+            self._loop.call_later(self._soon(), self._flush)
+        self._waiting += len(data)
+
+    def _flush(self) -> None:
+        self._waiting = 0
+        self._note("flushed")
+        self._protocol.resume_writing()
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def write_eof(self) -> None:
+        self._note("end written")
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def pause_reading(self) -> None:
+        self._note("reading paused")
+
+    def resume_reading(self) -> None:
+        self._note("reading resumed")
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._note("closed")
+        self._loop.call_soon(self.lose, None)
+
+    def lose(self, error: Any) -> None:
+        if not self._closing:
+            self._closing = True
+            self._note("lost", error)
+            self._protocol.connection_lost(error)
+
+
+class Threads(concurrent.futures.ThreadPoolExecutor):
+    """A thread for each call, after a turn; the loop stands still while it runs."""
+
+    def __init__(self, soon: Callable[[], float], loop: Any) -> None:
+        super().__init__()
+        self._soon, self._loop = soon, loop
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        job: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def work() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                job.set_exception(error)
+            else:
+                job.set_result(result)
+
+        def begin() -> None:
+            if job.set_running_or_notify_cancel():
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+
+        self._loop.call_later(self._soon(), begin, context=contextvars.Context())
+        return job
 
 
 class Execution:
@@ -143,6 +230,7 @@ class Execution:
         self._world = world
         self._loop: Any = None
         self._kept: Any = None
+        self._runner: Any = None
         self._turn = 0
         self._variable = contextvars.ContextVar("var", default=0)
         self._last_deadline = 0.0
@@ -160,21 +248,41 @@ class Execution:
 
     # ------------------------------------------------------------ the run
 
-    def run(self, program: types.CodeType) -> list[Event]:
+    def run(self, program: types.CodeType, sets: type[Ordered] = Ordered) -> list[Event]:
         """Execute a compiled program and give its record."""
         unraisable_hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         try:
-            with warnings.catch_warnings(), ordered_sets(), common_accounts():
+            with (
+                warnings.catch_warnings(),
+                ordered_sets(sets),
+                common_accounts(),
+                self._logging(),
+            ):
                 warnings.simplefilter("ignore")
                 self._run(program)
         finally:
             sys.unraisablehook = unraisable_hook
         return self.events
 
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[None]:
+        """What concurrent.futures logs of callbacks that raise is told, and not written."""
+        logger = logging.getLogger("concurrent.futures")
+        handler = logging.Handler()
+        handler.emit = lambda record: self._note("logged", record.getMessage())  # type: ignore
+        logger.addHandler(handler)
+        propagates, logger.propagate = logger.propagate, False
+        try:
+            yield
+        finally:
+            logger.propagate = propagates
+            logger.removeHandler(handler)
+
     def _run(self, program: types.CodeType) -> None:
         self._loop = loop = self._world.new_loop()
         loop.set_exception_handler(self._report)
         loop.slow_callback_duration = 1000.0  # In debug mode the ticker would seem slow.
+        loop.set_default_executor(Threads(self._wait_a_turn, loop))
         other_loop = self._world.new_loop()
         self._program = names = self._names(other_loop)
         loop.call_soon(self._tick)
@@ -187,11 +295,12 @@ class Execution:
         for name, value in sorted(names.items()):
             if re.fullmatch(r"[ftgh]\d", name):
                 self.events.append(("at the end", name, *self._final(value)))
+        del value
         self.events.append(("at the end", *_left_in(names)))
-        loop.close()
+        self._close()
         other_loop.close()
         names.clear()
-        self._loop = self._kept = None
+        self._loop = self._kept = self._runner = None
         self._named.clear()
         self._coroutines.clear()
         self._awaited_itself.clear()
@@ -214,6 +323,17 @@ class Execution:
             if self._done:
                 return
             self._note("stopped")
+
+    def _close(self) -> None:
+        self._last_turn = self._turn + TURNS_AFTER_THE_END
+        # No thread is left, and to wait for those takes any number of turns.
+        self._loop._default_executor = None
+        try:
+            (self._runner or self._loop).close()
+        except Stuck:
+            raise
+        except BaseException as error:
+            self.events.append(("at the end", self._describe(error)))
 
     def _tick(self) -> None:
         self._turn += 1
@@ -241,7 +361,8 @@ class Execution:
         return False
 
     def _pending(self) -> list[Any]:
-        return list(self._world.asyncio.all_tasks(self._loop))
+        tasks = self._world.asyncio.all_tasks(self._loop)
+        return sorted(tasks, key=lambda task: _number(task.get_name()))
 
     def _cancel_what_is_left(self) -> None:
         for task in sorted(self._pending(), key=self._who):
@@ -252,6 +373,16 @@ class Execution:
         self._last_turn = TURNS
         try:
             self._note("main gave", self._loop.run_until_complete(coroutine))
+        except Stuck:
+            raise
+        except BaseException as error:
+            self._note("main raised", error)
+
+    def _run_in_runner(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._last_turn = TURNS
+        self._runner = self._world.asyncio.Runner(loop_factory=lambda: self._loop)
+        try:
+            self._note("main gave", self._runner.run(coroutine))
         except Stuck:
             raise
         except BaseException as error:
@@ -271,6 +402,10 @@ class Execution:
         class SubTask(world.asyncio.Task):  # type: ignore[misc, name-defined]
             """A user's own."""
 
+        wire = Wire(self._note, self._wait_a_turn, loop)
+        reader = world.asyncio.StreamReader(limit=8, loop=loop)
+        protocol = world.asyncio.StreamReaderProtocol(reader, loop=loop)
+        wire.connect(protocol)
         contexts = [contextvars.copy_context(), contextvars.copy_context()]
         contexts[1].run(self._variable.set, 100)
         return {
@@ -285,6 +420,7 @@ class Execution:
             "of": self._coroutine_of,
             "run_until_complete": self._run_until_complete,
             "run_forever": self._run_forever,
+            "run_in_runner": self._run_in_runner,
             "Oops": Oops,
             "Yield": Yield,
             "Drive": Drive,
@@ -305,7 +441,14 @@ class Execution:
             "sem": world.asyncio.BoundedSemaphore(2),
             "event": world.asyncio.Event(),
             "cond": world.asyncio.Condition(),
+            "permits": world.asyncio.Semaphore(1),
             "queue": world.asyncio.Queue(2),
+            "heap": world.asyncio.PriorityQueue(2),
+            "stack": world.asyncio.LifoQueue(),
+            "wire": wire,
+            "reader": reader,
+            "protocol": protocol,
+            "writer": world.asyncio.StreamWriter(wire, protocol, reader, loop),
             "bar": world.asyncio.Barrier(2),
         }
 
@@ -323,6 +466,9 @@ class Execution:
         delay = turns + self._timers * 0.6180339887 % 1
         self._last_deadline = max(self._last_deadline, self._loop.now + delay)
         return delay
+
+    def _wait_a_turn(self) -> float:
+        return self._soon(1)
 
     def _log(self, value: Any) -> None:
         self._note(value, line=sys._getframe(1).f_lineno)
@@ -426,9 +572,10 @@ class Execution:
             label = f"future {number}"
             if hasattr(task, "get_coro"):
                 # Python 3.12.1 crashes when asked for the coroutine of an eager task that is
-                # done; but such a task has run, and has its name.
+                # done; but such a task has run, and has its name. Those that the library makes
+                # have none: there is no order of theirs to number them in.
                 coroutine = None if task.done() else task.get_coro()
-                label = self._coroutines.get(id(coroutine), (f"task {number}",))[0]
+                label = self._coroutines.get(id(coroutine), ("a task",))[0]
             self._named[id(task)] = (label, task)
         return self._named[id(task)][0]
 
@@ -437,6 +584,8 @@ class Execution:
             return value
         if isinstance(value, str):
             return self._alike(_without_reprs(value))
+        if isinstance(value, (bytes, bytearray)):
+            return repr(value)
         if isinstance(value, float):
             return round(value, 6)
         if isinstance(value, BaseException):
@@ -466,20 +615,31 @@ class Execution:
 
 
 def _left_in(names: dict[str, Any]) -> Event:
-    """The state of what tasks wait at: a permit or an item that is lost shows here."""
-    lock, semaphore, event, condition = (names[n] for n in ("lock", "sem", "event", "cond"))
-    queue, barrier = names["queue"], names["bar"]
-    waiting = [lock._waiters, semaphore._waiters, event._waiters, condition._waiters]
+    """The state of what tasks wait at: a permit, an item or a byte that is lost shows here."""
+    lock, event, condition, barrier = (names[n] for n in ("lock", "event", "cond", "bar"))
+    semaphores = [names["sem"], names["permits"]]
+    queues = [names["queue"], names["heap"], names["stack"]]
+    reader, protocol = names["reader"], names["protocol"]
+    waiting = [each._waiters for each in (lock, event, condition, *semaphores)]
+    waiting += [waiters for queue in queues for waiters in (queue._getters, queue._putters)]
     return (
         lock.locked(),
-        semaphore._value,
+        [semaphore._value for semaphore in semaphores],
         event.is_set(),
         condition.locked(),
-        list(queue._queue),
-        queue._unfinished_tasks,
+        [(list(queue._queue), queue._unfinished_tasks) for queue in queues],
+        [getattr(queue, "_is_shutdown", None) for queue in queues],
         (barrier.n_waiting, barrier.broken, barrier._state.value, barrier._count),
-        [len(waiters or ()) for waiters in [*waiting, queue._getters, queue._putters]],
+        (bytes(reader._buffer), reader._eof, reader._paused, reader._waiter is None),
+        (protocol._paused, protocol._connection_lost, len(protocol._drain_waiters)),
+        [len(waiters or ()) for waiters in waiting],
     )
+
+
+def _number(name: str) -> int:
+    """Tasks that have no other name are numbered in the order of their making."""
+    found = re.fullmatch(r"Task-(\d+)", name)
+    return int(found[1]) if found else 0
 
 
 async def _nothing() -> None:

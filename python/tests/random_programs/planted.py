@@ -7,22 +7,29 @@ names are those of asyncio.futures.Future and asyncio.tasks.Task.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
+import functools
 from collections.abc import Callable
 from typing import Any
 
-from .worlds import PlainFuture, PlainTask, StockLoop, World, plain
+from .worlds import STOCK, PlainFuture, PlainTask, StockLoop, World, plain
 
-BUGS: dict[str, Callable[[], World]] = {}
+BUGS: dict[str, tuple[Callable[[], World], str]] = {}
+"""How each world is made, and the theme of the programs that may find its bug."""
 
 
-def bug(make: Callable[[], World]) -> Callable[[], World]:
+def bug(theme: str) -> Callable[[Callable[[], World]], Callable[[], World]]:
     """Names a world after the function that makes it."""
-    BUGS[make.__name__] = make
-    return make
+
+    def keep(make: Callable[[], World]) -> Callable[[], World]:
+        BUGS[make.__name__] = make, theme
+        return make
+
+    return keep
 
 
-@bug
+@bug("tasks")
 def an_owed_cancellation_is_forgotten() -> World:
     class Task(PlainTask):
         def cancel(self, msg: Any = None) -> bool:
@@ -33,7 +40,7 @@ def an_owed_cancellation_is_forgotten() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def an_owed_cancellation_is_never_settled() -> World:
     class Task(PlainTask):
         @property
@@ -47,7 +54,7 @@ def an_owed_cancellation_is_never_settled() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def the_message_of_a_cancellation_is_lost() -> World:
     class Task(PlainTask):
         def cancel(self, msg: Any = None) -> bool:
@@ -56,7 +63,7 @@ def the_message_of_a_cancellation_is_lost() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def a_cancelled_future_forgets_its_message() -> World:
     class Future(PlainFuture):
         def cancel(self, msg: Any = None) -> bool:
@@ -65,7 +72,7 @@ def a_cancelled_future_forgets_its_message() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def uncancel_counts_nothing() -> World:
     class Task(PlainTask):
         def uncancel(self) -> int:
@@ -74,7 +81,7 @@ def uncancel_counts_nothing() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def callbacks_run_last_in_first_out() -> World:
     class Future(PlainFuture):
         def _Future__schedule_callbacks(self) -> None:
@@ -84,7 +91,7 @@ def callbacks_run_last_in_first_out() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def callbacks_of_a_done_future_run_at_once() -> World:
     class Future(PlainFuture):
         def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
@@ -96,7 +103,7 @@ def callbacks_of_a_done_future_run_at_once() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def remove_done_callback_removes_one_only() -> World:
     class Future(PlainFuture):
         def remove_done_callback(self, fn: Any) -> int:
@@ -109,7 +116,7 @@ def remove_done_callback_removes_one_only() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def a_task_shares_the_context_of_its_creator() -> World:
     class Task(PlainTask):
         def __init__(self, coro: Any, *, context: Any = None, **options: Any) -> None:
@@ -124,7 +131,7 @@ def a_task_shares_the_context_of_its_creator() -> World:
 _SHARED = contextvars.copy_context()
 
 
-@bug
+@bug("tasks")
 def a_done_callback_runs_in_a_context_of_its_own() -> World:
     class Future(PlainFuture):
         def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
@@ -133,7 +140,7 @@ def a_done_callback_runs_in_a_context_of_its_own() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def an_exception_that_nobody_retrieves_is_not_reported() -> World:
     class Task(PlainTask):
         def __del__(self) -> None:
@@ -142,7 +149,7 @@ def an_exception_that_nobody_retrieves_is_not_reported() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def an_awaited_done_future_costs_a_turn() -> World:
     class Future(PlainFuture):
         def __await__(self) -> Any:
@@ -155,7 +162,7 @@ def an_awaited_done_future_costs_a_turn() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def a_resumed_task_jumps_the_queue() -> World:
     class Task(PlainTask):
         def _Task__step(self, exc: Any = None) -> None:
@@ -166,7 +173,7 @@ def a_resumed_task_jumps_the_queue() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def awaiting_leaves_the_future_unmarked() -> World:
     class Future(PlainFuture):
         def __await__(self) -> Any:
@@ -179,7 +186,7 @@ def awaiting_leaves_the_future_unmarked() -> World:
     return plain(future=Future)
 
 
-@bug
+@bug("tasks")
 def a_wake_up_says_nothing_of_the_exception() -> World:
     class Task(PlainTask):
         def _Task__wakeup(self, future: Any) -> None:
@@ -188,7 +195,7 @@ def a_wake_up_says_nothing_of_the_exception() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def an_eager_task_is_not_the_current_one() -> World:
     class Task(PlainTask):
         def _Task__eager_start(self) -> None:
@@ -201,7 +208,7 @@ def an_eager_task_is_not_the_current_one() -> World:
     return plain(task=Task)
 
 
-@bug
+@bug("tasks")
 def a_cancelled_timer_runs_all_the_same() -> World:
     class Loop(StockLoop):
         def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -211,7 +218,7 @@ def a_cancelled_timer_runs_all_the_same() -> World:
     return plain(loop=Loop)
 
 
-@bug
+@bug("tasks")
 def a_timer_is_early_by_a_turn() -> World:
     class Loop(StockLoop):
         def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -220,7 +227,7 @@ def a_timer_is_early_by_a_turn() -> World:
     return plain(loop=Loop)
 
 
-@bug
+@bug("tasks")
 def due_timers_run_in_the_order_of_their_making() -> World:
     class Loop(StockLoop):
         made = 0
@@ -233,7 +240,7 @@ def due_timers_run_in_the_order_of_their_making() -> World:
     return plain(loop=Loop)
 
 
-@bug
+@bug("tasks")
 def an_exception_in_a_callback_is_reported_but_delays_the_rest() -> World:
     class Loop(StockLoop):
         def call_exception_handler(self, context: Any) -> None:
@@ -243,7 +250,7 @@ def an_exception_in_a_callback_is_reported_but_delays_the_rest() -> World:
     return plain(loop=Loop)
 
 
-@bug
+@bug("tasks")
 def stop_ends_the_turn_at_once() -> World:
     class Loop(StockLoop):
         def stop(self) -> None:
@@ -251,3 +258,134 @@ def stop_ends_the_turn_at_once() -> World:
             self._ready.rotate(-1)
 
     return plain(loop=Loop)
+
+
+@bug("limits")
+def as_completed_has_no_timeout() -> World:
+    def as_completed(fs: Any, *, timeout: Any = None) -> Any:
+        return STOCK["as_completed"](fs)
+
+    return plain(as_completed=as_completed)
+
+
+@bug("limits")
+def as_completed_gives_results_since_3_13() -> World:
+    base: Any = STOCK["as_completed"].__globals__["_AsCompletedIterator"]
+
+    class AsCompleted(base):  # type: ignore[misc]
+        async def __anext__(self) -> Any:
+            return (await super().__anext__()).result()
+
+    def as_completed(fs: Any, *, timeout: Any = None) -> Any:
+        return AsCompleted(fs, timeout)
+
+    return plain(as_completed=as_completed)
+
+
+@bug("limits")
+def an_attempt_that_fails_hastens_nobody() -> World:
+    async def staggered_race(functions: Any, delay: Any) -> Any:
+        def slowly(function: Any) -> Any:
+            async def attempt() -> Any:
+                try:
+                    return await function()
+                except Exception:
+                    await asyncio.sleep(0)
+                    raise
+
+            return attempt
+
+        return await STOCK["staggered_race"](map(slowly, functions), delay)
+
+    return plain(staggered_race=staggered_race)
+
+
+@bug("limits")
+def a_deadline_is_late_by_a_turn() -> World:
+    def timeout_at(when: float | None) -> Any:
+        return asyncio.timeout_at(when if when is None else when + 1)
+
+    return plain(timeout_at=timeout_at)
+
+
+@bug("limits")
+def a_timeout_cannot_be_moved() -> World:
+    class Timeout(asyncio.Timeout):
+        moved = False
+
+        def reschedule(self, when: float | None) -> None:
+            if not self.moved:
+                super().reschedule(when)
+            self.moved = True
+
+    return plain(timeout_at=Timeout)
+
+
+@bug("queues")
+def a_heap_keeps_no_order() -> World:
+    class PriorityQueue(asyncio.Queue[Any]):
+        def _init(self, maxsize: int) -> None:
+            self._queue = []
+
+        def _get(self) -> Any:
+            return self._queue.pop(0)
+
+    return plain(PriorityQueue=PriorityQueue)
+
+
+@bug("queues")
+def a_stack_gives_the_first() -> World:
+    class LifoQueue(asyncio.LifoQueue[Any]):
+        def _get(self) -> Any:
+            return self._queue.pop(0)
+
+    return plain(LifoQueue=LifoQueue)
+
+
+@bug("threads")
+def a_thread_has_no_context() -> World:
+    async def to_thread(function: Any, /, *args: Any, **options: Any) -> Any:
+        call = functools.partial(function, *args, **options)
+        return await asyncio.get_running_loop().run_in_executor(None, call)
+
+    return plain(to_thread=to_thread)
+
+
+@bug("threads")
+def a_cancellation_stays_in_its_thread() -> World:
+    def run_coroutine_threadsafe(coro: Any, loop: Any) -> Any:
+        job: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        inner = asyncio.run_coroutine_threadsafe(coro, loop)
+
+        def settle(inner: Any) -> None:
+            if not job.set_running_or_notify_cancel():
+                return
+            if inner.cancelled():
+                job.set_exception(asyncio.CancelledError())
+            elif inner.exception() is not None:
+                job.set_exception(inner.exception())
+            else:
+                job.set_result(inner.result())
+
+        inner.add_done_callback(settle)
+        return job
+
+    return plain(run_coroutine_threadsafe=run_coroutine_threadsafe)
+
+
+@bug("tasks")
+def a_runner_keeps_the_result() -> World:
+    class Runner(asyncio.Runner):
+        def run(self, coro: Any, *, context: Any = None) -> Any:
+            super().run(coro, context=context)
+
+    return plain(Runner=Runner)
+
+
+@bug("streams")
+def a_paused_stream_is_drained_at_once() -> World:
+    class StreamReaderProtocol(asyncio.StreamReaderProtocol):
+        async def _drain_helper(self) -> None:
+            pass
+
+    return plain(StreamReaderProtocol=StreamReaderProtocol)

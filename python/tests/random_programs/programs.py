@@ -1,9 +1,10 @@
 """Makes random programs: hypothesis draws data, and the data prints as Python text.
 
 A program has coroutine functions (`main`, c1, c2, c3), callbacks (k0, k1) and a few variables
-that all of them share: futures f0..f2, tasks t1..t3, outer futures g1..g3 (of gather or shield),
-handles h0, h1, and a lock, a semaphore, an event, a condition, a queue and a barrier. What a name
-such as `log`, `attempt`, `soon` or `of` does stands in execution.py.
+that all of them share: futures f0, f1, tasks t1..t3, outer futures g1..g3 (of gather, shield or a
+thread), handles h0, h1, each kind of lock and queue, and the two ends of a stream. What a name such
+as `log`, `attempt`, `soon`, `of` or `wire` does stands in execution.py, and what a program draws
+from beside futures and tasks in themes.py.
 
 Numbers are levels. A coroutine function only calls functions of a higher level than its own,
 so every program ends. Task t2 runs c2, and g2 stands for things of level 2 or higher; a
@@ -26,6 +27,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from .themes import SINCE_3_13, THEMES
+
 Statement = Any  # str | tuple[str, Block, str, Block, ...]; hypothesis knows no recursion.
 Block = list[Statement]
 
@@ -36,6 +39,8 @@ HANDLES = ("h0", "h1")
 VARIABLES = re.compile(r"\b[ftgh]\d\b")
 PLACE = re.compile(r"(?<!\{)\{([\w:]+)\}")
 EAGER = sys.version_info >= (3, 12)
+# What executes `main`.
+WAYS = ("run_until_complete", "run_forever", "run_in_runner")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Program:
     bodies: list[Block]
     callbacks: list[Block]
     eager: bool = False
-    forever: bool = False
+    way: str = WAYS[0]
     debug: bool = False
     _text: list[str] = field(default_factory=list, compare=False, repr=False)
 
@@ -107,7 +112,7 @@ def _program_lines(program: Program) -> Iterator[str]:
         yield f"{name} = {_FIRST_VALUES[name[0]]}"
     yield from lines
     yield ""
-    yield f"{'run_forever' if program.forever else 'run_until_complete'}(main())"
+    yield f"{program.way}(main())"
 
 
 _FIRST_VALUES = {
@@ -151,10 +156,16 @@ PLACES: dict[str, tuple[str, ...]] = {
     # asyncio's own Task in C loses its account of the current task.
     "context": ("", "", ", context=fresh()", ", name='n'"),
     "only_context": ("", "", ", context=ctx0", ", context=ctx1"),
-    "primitive": ("of(queue.get)", "of(queue.put, {n})", "of(event.wait)", "of(lock.acquire)",
-                  "of(sem.acquire)", "of(cond.wait)", "of(cond.wait_for, event.is_set)",
-                  "of(cond.acquire)", "of(queue.join)", "of(bar.wait)", "of(bar.reset)"),
-    "held": ("lock", "sem", "cond"),
+    "sem": ("sem", "permits"),
+    "q": ("queue", "heap", "stack"),
+    "size": ("2", "1", "4", "-1", "0", "9"),
+    "bytes": ("b'a'", "b'bc;'", "b'd\\n'", "b'efghi'", "b''", "b'j;k\\nlmnop'"),
+    "separator": ("b';'", "b'\\n'", "b'hi'", *(["(b';', b'fg')"] if SINCE_3_13 else [])),
+    "lost": ("None", "ConnectionResetError('lost')"),
+    "deadline": ("loop.time() + {d}", "loop.time()", "loop.time() - 1", "None"),
+    # What a thread does.
+    "work": ("int, {n}", "int, 'x'", "var.get", "var.set, {n}", "loop.call_soon_threadsafe, {k}",
+             "loop.call_soon_threadsafe, attempt, {f}.set_result, {n}"),
     "when": ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"),
     "caught": ("asyncio.CancelledError", "Exception", "BaseException", "ValueError",
                "TimeoutError"),
@@ -219,18 +230,6 @@ RARE = (
     "{t:c} = asyncio.Task({c}, loop=loop{only_context})",
     "{t:c} = asyncio.ensure_future({c})",
     "raise {raised}",
-    "attempt(lock.release)",
-    "attempt(sem.release)",
-    "event.set()",
-    "event.clear()",
-    "loop.call_later({d}, event.set)",
-    "attempt(cond.notify, {n})",
-    "attempt(cond.notify_all)",
-    "attempt(queue.put_nowait, {n})",
-    "attempt(queue.get_nowait)",
-    "attempt(queue.task_done)",
-    "log([lock.locked(), sem.locked(), event.is_set(), cond.locked(), queue.qsize()])",
-    "log([bar.n_waiting, bar.broken])",
 )
 # Lines for coroutines only. Half of them stand in a try statement of their own.
 AWAITING = (
@@ -247,10 +246,6 @@ AWAITING = (
     "log(await asyncio.wait_for({w}, {limit}))",
     "log(await asyncio.wait_for({c}, {limit}))",
     "log(await asyncio.wait([{some}], timeout={timer}, return_when=asyncio.{when}))",
-    "log(await queue.get())",
-    "log(await queue.put({n}))",
-    "log(await event.wait())",
-    "log(await asyncio.wait_for({primitive}, {limit}))",
 )
 RARE_AWAITING = (
     "log(await asyncio.shield({c}))",
@@ -259,8 +254,6 @@ RARE_AWAITING = (
     "asyncio.current_task().cancel({msg})",
     "log(asyncio.current_task().uncancel())",
     "log(asyncio.current_task().cancelling())",
-    "log(await bar.wait())",
-    "log(await bar.abort())",
     "await Yield({f})",
     "await Yield(42)",
     "await Yield(asyncio.current_task())",
@@ -268,8 +261,6 @@ RARE_AWAITING = (
     "log(await foreign())",
     "log(await itself())",
     "return {n}",
-    "log(await {primitive})",
-    "log(await asyncio.gather({primitive}, {primitive}, return_exceptions={flag}))",
 )
 if EAGER:
     RARE += (
@@ -282,6 +273,18 @@ if sys.version_info >= (3, 14):
         "{t:c} = asyncio.create_task({c}, eager_start=True)",
         "{t:c} = loop.create_task({c}, eager_start=True{context})",
     )
+# Where the theme has coroutines.
+THEMED = ("t3 = asyncio.create_task({p}{context})",)
+THEMED_AWAITING = (
+    "log(await {p})",
+    "log(await {p})",
+    "log(await {p})",
+    "log(await asyncio.wait_for({p}, {limit}))",
+    "log(await asyncio.wait_for({p}, {limit}))",
+    "log(await asyncio.gather({p}, {p}, return_exceptions={flag}))",
+    "log(await asyncio.shield({p}))",
+)
+TIMED = ("attempt(limit.reschedule, {deadline})", "log([limit.expired(), limit.when() is None])")
 GROUPED = ("{t:c} = tg.create_task({c}{context})",)
 # Several of these follow each other, all with one {x}; where it is a task, also the second ones.
 BURST = (
@@ -309,13 +312,19 @@ AFTER_EXCEPT: tuple[Block, ...] = (
 )
 
 
+# Names that stand for several things.
+LISTS = ("many", "many:g", "some", "functions")
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a statement stands, as far as that limits what it may be."""
 
     level: int
     awaits: bool
+    theme: str = "tasks"
     grouped: bool = False
+    timed: bool = False
     depth: int = 0
 
 
@@ -344,6 +353,12 @@ def _choices(name: str, place: Place, level: int) -> tuple[str, ...]:
         return FUTURES + _outer(place.level + 1) + _callees(place)
     if name == "some":
         return FUTURES + _outer(place.level + 1)
+    if name == "functions":
+        return tuple(call.removesuffix("()") for call in _callees(place))
+    if name == "call:g":
+        return _callees(place, level)
+    if name == "p":
+        return THEMES[place.theme].coroutines
     return PLACES[name]
 
 
@@ -360,7 +375,7 @@ def _fill(draw: st.DrawFn, line: str, place: Place) -> str:
         line = line.replace("{g}", outer)
     while found := PLACE.search(line):
         name = found[1]
-        if name.startswith(("many", "some")):
+        if name in LISTS:
             one = "one:g" if name == "many:g" else name
             drawn = draw(_list_of(_choices(one, place, level), least=int(name == "some")))
             text = "".join(f"{item}, " for item in drawn)
@@ -382,7 +397,8 @@ def _one_of(choices: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 _COMPOUND = ("except", "finally", "if", "for")
-_COMPOUND_AWAITING = ("except", "timeout", "group", "timeout", "group", "hold", "hold")
+_COMPOUND_AWAITING = ("except", "timeout", "group", "timeout", "group")
+_COMPOUND_THEMED = ("themed", "themed", "themed")
 
 
 @functools.cache
@@ -408,20 +424,32 @@ def statements(place: Place) -> st.SearchStrategy[Statement]:
         drawn = draw(st.lists(_one_of(lines), min_size=1, max_size=5))
         return [_fill(draw, line.replace("{x}", x), place) for line in drawn]
 
+    theme = THEMES[place.theme]
     # As often as they stand here: what is common, what only a coroutine does, what is rare.
     kinds = [plain(), plain(), plain(RARE), burst()]
     if place.awaits:
         kinds += [awaiting(AWAITING), awaiting(AWAITING), awaiting(RARE_AWAITING)]
+    if lines := theme.plain + THEMED * bool(theme.coroutines):
+        kinds += [plain(lines), plain(lines)]
+    lines = theme.awaiting + THEMED_AWAITING * bool(theme.coroutines)
+    if place.awaits and lines:
+        kinds += [awaiting(lines), awaiting(lines)]
+    if place.timed:
+        kinds += [plain(TIMED)] * 3
     if place.grouped:
         kinds += [plain(GROUPED), plain(GROUPED)]
     if place.depth >= 2:
         return st.one_of(kinds)
-    inner = blocks(dataclasses.replace(place, depth=place.depth + 1))
-    in_group = blocks(dataclasses.replace(place, depth=place.depth + 1, grouped=True))
+    below = dataclasses.replace(place, depth=place.depth + 1)
+    inner = blocks(below)
+    in_group = blocks(dataclasses.replace(below, grouped=True))
+    in_time = blocks(dataclasses.replace(below, timed=True))
+    compounds = _COMPOUND + _COMPOUND_AWAITING * place.awaits
+    compounds += _COMPOUND_THEMED * (place.awaits and bool(theme.blocks))
 
     @st.composite
     def compound(draw: st.DrawFn) -> Statement:
-        kind = draw(_one_of(_COMPOUND + _COMPOUND_AWAITING * place.awaits))
+        kind = draw(_one_of(compounds))
         if kind == "except":
             header = _fill(draw, "except {caught} as error:", place)
             after = draw(st.sampled_from(AFTER_EXCEPT))
@@ -431,8 +459,10 @@ def statements(place: Place) -> st.SearchStrategy[Statement]:
         if kind == "timeout":
             header = _fill(draw, "async with asyncio.timeout({limit}):", place)
             return (header, draw(inner))
-        if kind == "hold":
-            return (_fill(draw, "async with {held}:", place), draw(inner))
+        if kind == "themed":
+            header, *first = draw(st.sampled_from(theme.blocks))
+            rest = draw(in_time if header.endswith("as limit:") else inner)
+            return (_fill(draw, header, place), [*first, *rest])
         if kind == "group":
             return ("async with asyncio.TaskGroup() as tg:", draw(in_group))
         if kind == "for":
@@ -448,16 +478,21 @@ def blocks(place: Place) -> st.SearchStrategy[Block]:
     return st.lists(statements(place), min_size=1, max_size=(12, 4, 2)[place.depth])
 
 
-def programs() -> st.SearchStrategy[Program]:
-    """Whole programs."""
-    bodies = [blocks(Place(level, awaits=True)) for level in (0, *LEVELS)]
+def programs(*themes: str) -> st.SearchStrategy[Program]:
+    """Whole programs, of these themes or of all."""
+    return st.sampled_from(themes or tuple(THEMES)).flatmap(_programs_of)
+
+
+@functools.cache
+def _programs_of(theme: str) -> st.SearchStrategy[Program]:
+    bodies = [blocks(Place(level, True, theme)) for level in (0, *LEVELS)]
     # Callbacks start nothing but the last function: they may be called very often.
-    callbacks = [blocks(Place(LEVELS[-1] - 1, awaits=False)) for _ in CALLBACKS]
+    callbacks = [blocks(Place(LEVELS[-1] - 1, False, theme)) for _ in CALLBACKS]
     parts = st.tuples(
         st.tuples(*bodies).map(list),
         st.tuples(*callbacks).map(list),
         st.sampled_from([False, False, False, True]) if EAGER else st.just(False),
-        st.booleans(),
+        st.sampled_from(WAYS),
         st.sampled_from([False] * 7 + [True]),
     )
     return parts.map(lambda drawn: Program(*drawn))

@@ -8,19 +8,50 @@ machine.
 from __future__ import annotations
 
 import asyncio
+import asyncio.staggered
 import contextlib
 import importlib
+import inspect
 import re
 import sys
 from asyncio import futures, tasks
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+
+class Ordered(dict[Any, None]):
+    """In the place of sets inside asyncio: those are walked in the order of addresses."""
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        super().__init__(dict.fromkeys(items))
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def discard(self, item: Any) -> None:
+        self.pop(item, None)
+
+    remove = dict.__delitem__
+
+
+def ordered_as_completed() -> Any:
+    """asyncio's as_completed(), whose set is walked in an order: it is written as a literal."""
+    parts = [getattr(asyncio.tasks, "_AsCompletedIterator", None), asyncio.as_completed]
+    text = "\n".join(inspect.getsource(part) for part in parts if part)
+    text, count = re.subn(r"\{(ensure_future\(.* for .*)\}", r"set(\1)", text)
+    assert count == 1
+    names = {**vars(asyncio.tasks), "set": Ordered}
+    exec(compile(text, asyncio.tasks.__file__, "exec"), names)
+    return names["as_completed"]
+
 
 # asyncio's own, taken before anything can put others in their place.
 STOCK: dict[str, Any] = {
     name: getattr(asyncio, name) for name in asyncio.__all__ if hasattr(asyncio, name)
 }
 STOCK["CancelledError"] = asyncio.CancelledError
+STOCK["as_completed"] = ordered_as_completed()
+STOCK["staggered_race"] = asyncio.staggered.staggered_race
 StockLoop = asyncio.SelectorEventLoop
 PlainFuture: Any = futures._PyFuture  # type: ignore[attr-defined]
 PlainTask: Any = tasks._PyTask  # type: ignore[attr-defined]
@@ -109,9 +140,13 @@ def stock() -> World:
 
 
 def plain(
-    task: Any = PlainTask, future: Any = PlainFuture, loop: Any = StockLoop, name: str = "plain"
+    task: Any = PlainTask,
+    future: Any = PlainFuture,
+    loop: Any = StockLoop,
+    name: str = "plain",
+    **others: Any,
 ) -> World:
-    """asyncio with Future and Task in Python; other classes may stand in for these."""
+    """asyncio with Future and Task in Python; others may stand in for these, and for any name."""
 
     class PlainLoop(loop):  # type: ignore[misc]
         def create_future(self) -> Any:
@@ -120,7 +155,7 @@ def plain(
     def prepare(loop: Any) -> None:
         loop.set_task_factory(lambda loop, coro, **options: task(coro, loop=loop, **options))
 
-    names = Names(Task=task, Future=future)
+    names = Names(Task=task, Future=future, **others)
     if sys.version_info >= (3, 12):
         names.eager_task_factory = asyncio.create_eager_task_factory(task)  # type: ignore
     return World(name, PlainLoop, names, prepare, _plain_alike, tells_context=False)
@@ -149,8 +184,12 @@ def _plain_alike(text: str) -> str:
 def batonloop() -> World:
     """batonloop's loop and all names that it offers."""
     ours = importlib.import_module("batonloop")
-    loop_makers = {"run", "Runner", "EventLoop", "new_event_loop", "EventLoopPolicy"}
+    loop_makers = {"run", "EventLoop", "new_event_loop", "EventLoopPolicy"}
     offered = {n: getattr(ours, n) for n in STOCK if n not in loop_makers and hasattr(ours, n)}
+    # This is asyncio's own with us, too.
+    assert offered["as_completed"] is asyncio.as_completed
+    offered["as_completed"] = STOCK["as_completed"]
+    offered["staggered_race"] = ours.staggered.staggered_race
     return World("batonloop", ours.EventLoop, Names(**offered))
 
 
