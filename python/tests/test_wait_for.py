@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import sys
@@ -252,3 +253,39 @@ def test_what_waits_for_what_waits_too_deeply_is_an_error(world: World) -> None:
             await waiting
 
     world.run(main())
+
+
+def test_what_the_caller_of_a_coroutine_handles_does_not_stay_in_it(
+    world: World, loop: Any
+) -> None:
+    contexts = []
+
+    async def inner(future: Any) -> None:
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await world.module.wait_for(future, 5)
+        try:
+            raise LookupError
+        except LookupError:
+            with contextlib.suppress(asyncio.CancelledError):
+                await world.module.wait_for(future, 5)
+            contexts.append(sys.exception())
+        try:
+            await world.module.sleep(0)
+            raise KeyError
+        except KeyError as error:
+            contexts.append(error.__context__)
+
+    async def main() -> None:
+        future = loop.create_future()
+        future.cancel()
+        coroutine = inner(future)
+        try:
+            raise ValueError
+        except ValueError:
+            coroutine.send(None)
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+    loop.run_until_complete(main())
+    assert [type(context) for context in contexts] == [LookupError, type(None)]

@@ -248,22 +248,36 @@ fn instance_of<'py>(class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// `sys.exc_info()` gives, and the context of whatever is raised.
 pub fn while_handling<R>(exception: &Bound<'_, PyAny>, inside: impl FnOnce() -> R) -> R {
     /// Restores what was being handled before, even if the code inside panics.
-    struct Before<'py>(Python<'py>, *mut ffi::PyObject);
+    struct Before<'py>(Option<Bound<'py, PyAny>>);
 
     impl Drop for Before<'_> {
         fn drop(&mut self) {
-            // SAFETY: the pointer is null or an exception that we own a reference to.
-            unsafe { ffi::PyErr_SetHandledException(self.1) };
-            // SAFETY: as above; the call took a reference of its own.
-            drop(unsafe { Bound::<PyAny>::from_owned_ptr_or_opt(self.0, self.1) });
+            let before = self.0.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
+            // SAFETY: the pointer is null or an exception, and alive; this is made and dropped
+            // with the GIL held.
+            unsafe { ffi::PyErr_SetHandledException(before) };
         }
     }
 
-    // SAFETY: the GIL is held; the call gives a new reference or null.
-    let before = Before(exception.py(), unsafe { ffi::PyErr_GetHandledException() });
+    let py = exception.py();
+    let seen = handled(py);
+    // What is seen may belong to who calls this coroutine: that must not stay in this one. It is
+    // this one's if it is gone once this one handles nothing.
+    // SAFETY: the GIL is held; null stands for nothing.
+    unsafe { ffi::PyErr_SetHandledException(std::ptr::null_mut()) };
+    let around = handled(py);
+    let before = Before(seen.filter(|seen| !around.is_some_and(|around| around.is(seen))));
     // SAFETY: it is an exception, and alive.
     unsafe { ffi::PyErr_SetHandledException(exception.as_ptr()) };
     let result = inside();
     drop(before);
     result
+}
+
+/// The exception that is being handled, here or by whoever calls.
+fn handled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: the GIL is held; the call gives a new reference or null.
+    let handled = unsafe { ffi::PyErr_GetHandledException() };
+    // SAFETY: as the line above says.
+    unsafe { Bound::from_owned_ptr_or_opt(py, handled) }
 }

@@ -284,7 +284,11 @@ THEMED_AWAITING = (
     "log(await asyncio.gather({p}, {p}, return_exceptions={flag}))",
     "log(await asyncio.shield({p}))",
 )
-TIMED = ("attempt(limit.reschedule, {deadline})", "log([limit.expired(), limit.when() is None])")
+TIMED = (
+    "attempt(limit.reschedule, {deadline})",
+    "attempt(limit.reschedule, None), log(limit.when() is None)",
+    "log([limit.expired(), limit.when() is None])",
+)
 GROUPED = ("{t:c} = tg.create_task({c}{context})",)
 # Several of these follow each other, all with one {x}; where it is a task, also the second ones.
 BURST = (
