@@ -287,6 +287,17 @@ assert batonloop.run(batonloop.sleep(1)) == 3
 """
     done = run_command([sys.executable, "-W", "error", "-c", program])
     assert (done.out, done.err, done.status) == ("", "", 0)
+    program = """
+import asyncio, asyncio.tasks
+async def fast(delay, result=None):
+    return "fast"
+asyncio.sleep = asyncio.tasks.sleep = asyncio.wait_for = asyncio.tasks.wait_for = fast
+import batonloop
+assert batonloop.sleep is batonloop.wait_for is fast
+assert batonloop.run(batonloop.sleep(1000)) == "fast"
+"""
+    done = run_command([sys.executable, "-W", "error", "-c", program])
+    assert (done.out, done.err, done.status) == ("", "", 0)
 
 
 def test_after_installing_asyncios_names_are_mocked_as_ever(ours: World) -> None:

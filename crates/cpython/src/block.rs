@@ -2,7 +2,7 @@
 //!
 //! Up to 3.13, and only there this module is, the interpreter looks both up and binds them when an
 //! `async with` begins. A bound builtin is new memory each time, and those two were a fifth of what
-//! a block with a free lock cost; a [`Bond`] comes from a free list. All that is not a call, the
+//! a block with a free lock cost; a [`Bond`] comes from a free list. What is looked up on one, the
 //! builtin answers in whose place it stands: class, name, docstring, signature, repr, pickle.
 
 use std::cell::Cell;

@@ -162,9 +162,14 @@ fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     // SAFETY: the object is alive.
     let count = unsafe { ffi::Py_REFCNT(stop.as_ptr()) };
     let written = [fields.dict, fields.notes, fields.traceback, fields.context, fields.cause];
-    let is_ours_alone = count == 2 && written.iter().all(|field| field.is_null());
+    let suppresses = std::ptr::from_ref(&fields.suppress_context).cast::<u8>();
+    // SAFETY: the place is in the object; in C it is one byte.
+    let suppresses = unsafe { *suppresses } != 0;
+    let is_unwritten = written.iter().all(|field| field.is_null())
+        && !suppresses
+        && fields.args == PyTuple::empty(py).as_ptr();
     let is_whole = !fields.value.is_null() && may_stay(fields.value);
-    (is_ours_alone && is_whole).then_some(stop)
+    (count == 2 && is_unwritten && is_whole).then_some(stop)
 }
 
 /// Raises `StopIteration(value)`.

@@ -471,14 +471,6 @@ fn ask_exception<'py>(future: &PyFuture<'py>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// `exception()` of a future of any class, which counts as retrieved.
-pub(crate) fn exception<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    match kind::cast_exact_future(future) {
-        Some(own) => ask_exception(own),
-        None => future.call_method0(intern!(future.py(), "exception")),
-    }
-}
-
 fn set_result<'py>(
     future: &PyFuture<'py>,
     result: &Bound<'py, PyAny>,
@@ -746,3 +738,5 @@ pub(crate) use class::{
 };
 
 mod class;
+
+pub(crate) mod any;

@@ -30,9 +30,9 @@ use pyo3::types::{
 use pyo3::{Bound, PyResult, intern};
 
 use crate::coroutines::Level;
+use crate::futures::any::{is_cancelled, is_done};
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
-use crate::mixins::{is_cancelled, is_done};
 use crate::names::{self, boolean, none};
 use crate::running;
 use crate::tasks::{self, known};
@@ -256,7 +256,7 @@ impl Resident for Gathering {
         if fields.children.is_empty() || futures::stage(fields.future()).is_done() {
             if !is_cancelled(child)? {
                 // It counts as retrieved.
-                futures::exception(child)?;
+                futures::any::exception(child)?;
             }
             return Ok(());
         }
@@ -265,7 +265,7 @@ impl Resident for Gathering {
             if is_cancelled(child)? {
                 return futures::fail(outer, &make_cancelled_error(child)?);
             }
-            let exception = futures::exception(child)?;
+            let exception = futures::any::exception(child)?;
             if !exception.is_none() {
                 return futures::fail(outer, &exception);
             }
@@ -316,7 +316,7 @@ fn outcome<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let class = names::CANCELLED_ERROR.get(py)?;
         return if message.is_none() { class.call1(("",)) } else { class.call1((message,)) };
     }
-    let exception = futures::exception(child)?;
+    let exception = futures::any::exception(child)?;
     if exception.is_none() { child.call_method0(intern!(py, "result")) } else { Ok(exception) }
 }
 

@@ -22,9 +22,10 @@ use pyo3::{Bound, PyResult, PyTypeInfo, Python, intern};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
+use crate::futures::any::{is_cancelled, is_done, set_result};
 use crate::mixins::{
-    Stateful, ensure_nothing, get_loop, is_cancelled, is_done, new_future, owner, set_slot,
-    set_whatever, settle, shown, slot_property, state_methods,
+    Stateful, ensure_nothing, get_loop, new_future, owner, set_slot, set_whatever, shown,
+    slot_property, state_methods,
 };
 use crate::names::{self, boolean, none};
 use crate::parameters::Words;
@@ -336,7 +337,7 @@ fn wake_up_first_here(lock: &PyLock<'_>) -> PyResult<()> {
         return Ok(());
     }
     let first = waiters.get_item(0)?;
-    if is_done(&first)? { Ok(()) } else { settle(&first, boolean(py, true)) }
+    if is_done(&first)? { Ok(()) } else { set_result(&first, boolean(py, true)) }
 }
 
 fn release_lock(lock: &PyLock<'_>) -> PyResult<()> {

@@ -1,8 +1,7 @@
 //! What locks, queues, streams and their kin have in common: the loop they belong to, those who
 //! wait, and attributes and arguments that are like each other's.
 
-use batonloop_core::Stage;
-use batonloop_cpython::kind::{self, Fields, Kind};
+use batonloop_cpython::kind::{Fields, Kind};
 use batonloop_cpython::method::{self, Args, Method};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
@@ -43,30 +42,6 @@ pub(crate) fn new_future(event_loop: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyA
         return Ok(futures::new(event_loop)?.into_any());
     }
     event_loop.call_method0(intern!(py, "create_future"))
-}
-
-/// Whether a future is done, of whatever kind it is.
-pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match kind::cast_exact_future(future) {
-        Some(future) => Ok(futures::stage(future.fields()).is_done()),
-        None => future.call_method0(intern!(future.py(), "done"))?.is_truthy(),
-    }
-}
-
-/// Whether a future was cancelled, of whatever kind it is.
-pub(crate) fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    match kind::cast_exact_future(future) {
-        Some(future) => Ok(futures::stage(future.fields()) == Stage::Cancelled),
-        None => future.call_method0(intern!(future.py(), "cancelled"))?.is_truthy(),
-    }
-}
-
-/// Gives a future its result, of whatever kind it is.
-pub(crate) fn settle<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<()> {
-    match kind::cast_exact_future(future) {
-        Some(future) => futures::finish(future, result).map_err(|error| *error),
-        None => future.call_method1(intern!(future.py(), "set_result"), (result,)).map(drop),
-    }
 }
 
 /// What a slot holds, as an attribute; empty is None to Python.

@@ -21,9 +21,10 @@ use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
+use crate::futures::any::{is_cancelled, is_done, set_result};
 #[cfg(Py_3_13)]
 use crate::mixins::optional;
-use crate::mixins::{get_loop, is_cancelled, is_done, new_future, owner, settle};
+use crate::mixins::{get_loop, new_future, owner};
 use crate::names::{self, Imported, none};
 
 mod class;
@@ -142,7 +143,7 @@ fn wake_up_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
     while !deque::is_empty(waiters)? {
         let waiter = deque::pop_left(waiters)?;
         if !is_done(&waiter)? {
-            return settle(&waiter, none(waiter.py()));
+            return set_result(&waiter, none(waiter.py()));
         }
     }
     Ok(())
@@ -382,7 +383,7 @@ fn shutdown<'py>(queue: &PyQueue<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'p
         while !deque::is_empty(&waiters)? {
             let waiter = deque::pop_left(&waiters)?;
             if !is_done(&waiter)? {
-                settle(&waiter, none(py))?;
+                set_result(&waiter, none(py))?;
             }
         }
     }

@@ -22,9 +22,9 @@ use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::exceptions;
+use crate::futures::any::is_cancelled;
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
-use crate::mixins::is_cancelled;
 use crate::names;
 use crate::running;
 use crate::tasks;
@@ -128,7 +128,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     if futures::stage(outer.fields()) == Stage::Cancelled {
         if !is_cancelled(inner)? {
             // It counts as retrieved.
-            futures::exception(inner)?;
+            futures::any::exception(inner)?;
         }
         return Ok(());
     }
@@ -140,7 +140,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     {
         return futures::finish(outer, futures::result(own)?).map_err(|error| *error);
     }
-    let exception = futures::exception(inner)?;
+    let exception = futures::any::exception(inner)?;
     if !exception.is_none() {
         return futures::fail(outer, &exception);
     }

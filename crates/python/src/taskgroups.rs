@@ -19,9 +19,10 @@ use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
+use crate::futures::any::{is_done, set_result};
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
-use crate::mixins::{is_done, settle, slot_property};
+use crate::mixins::slot_property;
 use crate::names::{self, boolean, none};
 use crate::tasks::{self, Options, known};
 
@@ -191,7 +192,7 @@ fn leave_plainly<'py>(group: &PyTaskGroup<'py>, task: &Bound<'py, PyAny>) -> PyR
         && tasks.is_empty()
         && !is_done(&on_completed)?
     {
-        settle(&on_completed, boolean(py, true))?;
+        set_result(&on_completed, boolean(py, true))?;
     }
     Ok(true)
 }

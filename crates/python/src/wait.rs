@@ -16,8 +16,9 @@ use pyo3::types::{
 };
 use pyo3::{Bound, PyResult, Python, intern};
 
+use crate::futures::any::{is_cancelled, is_done, set_result};
 use crate::futures::{self, PyFuture, Resident};
-use crate::mixins::{is_cancelled, is_done, new_future, settle};
+use crate::mixins::new_future;
 use crate::names::{self, boolean, none};
 use crate::tasks::known;
 
@@ -117,7 +118,7 @@ impl Resident for Waiting {
             cancel_timeout(waiting)?;
             let waiter = fields.waiter.get(py).unwrap_or_else(|| none(py));
             if !is_done(&waiter)? {
-                settle(&waiter, none(py))?;
+                set_result(&waiter, none(py))?;
             }
         }
         known::unlink(future, &fields.task)
@@ -134,7 +135,7 @@ fn is_enough<'py>(waiting: &PyWaiting<'py>, future: &Bound<'py, PyAny>) -> PyRes
         return Ok(false);
     }
     // That counts as retrieved.
-    let exception = futures::exception(future)?;
+    let exception = futures::any::exception(future)?;
     Ok(!exception.is_none())
 }
 

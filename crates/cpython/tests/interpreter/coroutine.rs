@@ -175,6 +175,8 @@ fn a_stop_iteration_carries_its_value_whole() {
     });
 }
 
+/// Before 3.12 each is a new one.
+#[cfg(Py_3_12)]
 #[test]
 fn a_stop_iteration_that_somebody_keeps_is_not_raised_again() {
     with_python(|py| {
@@ -188,10 +190,23 @@ fn a_stop_iteration_that_somebody_keeps_is_not_raised_again() {
         drop(other);
         kept.setattr("value", 7).expect("it can be written");
         // Nobody has it any more, so it serves again; once written into, never.
+        let class = py.get_type::<PyStopIteration>();
+        let others: Vec<_> = (0..100).map(|_| class.call0().expect("one more")).collect();
         let again = raise();
         assert_eq!(again.as_ptr().addr(), address);
-        again.setattr("note", "mine").expect("it can be written");
         drop(again);
+        for (name, expression) in
+            [("note", c"'mine'"), ("args", c"(1,)"), ("__suppress_context__", c"True")]
+        {
+            let spoilt = raise();
+            spoilt.setattr(name, value(py, expression)).expect("it can be written");
+            let address = spoilt.as_ptr().addr();
+            drop(spoilt);
+            let fresh = raise();
+            assert_ne!(fresh.as_ptr().addr(), address, "{name}");
+            drop(fresh);
+        }
+        drop(others);
         let fresh = raise();
         assert!(fresh.getattr("note").is_err());
         assert!(fresh.getattr("value").expect("a value").is_truthy().expect("a truth"));

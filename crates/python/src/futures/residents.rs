@@ -1,4 +1,5 @@
-//! What stands in a future's callbacks itself, beside tasks: it has no callable, needs no handle.
+//! What stands in a future's callbacks itself, beside tasks: no callable is made for it until
+//! Python looks, and no handle at all.
 //!
 //! An entry of the queue is two words, the future and a verb, and the verb has to find whom to
 //! tell. So who is told stays in the future that is done until the entry's turn comes. By then
@@ -172,6 +173,7 @@ fn tell_one<'py, K: Resident>(
     }
     match context() {
         Some(context) => context::enter(&context, |_| Ok(K::told(this, future.as_any())?)),
+        // The collector has cleared it: there is nobody to be told any more.
         None => Ok(()),
     }
 }

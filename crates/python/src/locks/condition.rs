@@ -28,9 +28,10 @@ use super::{
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
+use crate::futures::any::{is_done, set_result};
 use crate::mixins::{
-    get_loop, is_done, new_future, one_argument, optional, owner, set_whatever, settle, shown,
-    state_methods, with_argument,
+    get_loop, new_future, one_argument, optional, owner, set_whatever, shown, state_methods,
+    with_argument,
 };
 use crate::names::{self, boolean, none};
 
@@ -234,7 +235,7 @@ fn notify_some(
         let waiter = waiter?;
         if !is_done(&waiter)? {
             number += 1;
-            settle(&waiter, boolean(py, false))?;
+            set_result(&waiter, boolean(py, false))?;
         }
     }
     Ok(())

@@ -16,7 +16,8 @@ use pyo3::{Bound, PyResult, Python};
 use super::{begin_to_wait, common_properties, describe, flag, loop_method, stop_waiting};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{ensure_nothing, is_done, owner, settle, state_methods};
+use crate::futures::any::{is_done, set_result};
+use crate::mixins::{ensure_nothing, owner, state_methods};
 use crate::names::{boolean, none};
 
 type PyEvent<'py> = Bound<'py, Event>;
@@ -59,7 +60,7 @@ fn set_event<'py>(event: &PyEvent<'py>) -> PyResult<Bound<'py, PyAny>> {
         for waiter in waiters.try_iter()? {
             let waiter = waiter?;
             if !is_done(&waiter)? {
-                settle(&waiter, boolean(py, true))?;
+                set_result(&waiter, boolean(py, true))?;
             }
         }
     }

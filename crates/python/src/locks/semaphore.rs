@@ -25,7 +25,8 @@ use super::{
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{is_cancelled, is_done, one_argument, owner, settle, state_methods};
+use crate::futures::any::{is_cancelled, is_done, set_result};
+use crate::mixins::{one_argument, owner, state_methods};
 use crate::names::{self, boolean, none};
 
 pub(super) type PySemaphore<'py> = Bound<'py, Semaphore>;
@@ -164,7 +165,7 @@ fn wake_up_next_here(semaphore: &PySemaphore<'_>) -> PyResult<bool> {
         let waiter = waiter?;
         if !is_done(&waiter)? {
             fields.value.decrement(py)?;
-            settle(&waiter, boolean(py, true))?;
+            set_result(&waiter, boolean(py, true))?;
             return Ok(true);
         }
     }

@@ -14,8 +14,8 @@ use pyo3::types::{PyList, PyListMethods};
 use pyo3::{Bound, IntoPyObject, PyErr, PyResult, Python, intern};
 
 use super::read::{
-    DELEGATED, after_taking, check_exception, drive_reading, incomplete, make_coroutine, take,
-    take_rest, wait,
+    DELEGATED, DELEGATED_LINE, after_taking, check_exception, drive_reading, incomplete,
+    make_coroutine, take, take_rest, wait,
 };
 use super::reader::is_plain;
 use super::{EOF, PyReader, asyncio_error, buffer};
@@ -287,9 +287,6 @@ pub(super) static NEXT: Body = Body {
         })
     },
 };
-
-/// It waits for the `readline()` of a subclass.
-const DELEGATED_LINE: u8 = 4;
 
 // ---------------------------------------------------------------------------------------------
 // As Python sees them

@@ -23,7 +23,8 @@ use super::{flag_property, is_debugged, loop_or_current};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
-use crate::mixins::{is_done, is_one_of, new_future, owner, set_slot, settle, slot_property};
+use crate::futures::any::{is_done, set_result};
+use crate::mixins::{is_one_of, new_future, owner, set_slot, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::transports::{self, Fed};
@@ -204,7 +205,7 @@ fn tell<'py>(future: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> PyRes
         return Ok(());
     }
     if exception.is_none() {
-        return settle(future, none(py));
+        return set_result(future, none(py));
     }
     future.call_method1(intern!(py, "set_exception"), (exception,)).map(drop)
 }

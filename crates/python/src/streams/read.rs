@@ -32,6 +32,8 @@ const WAITING: u8 = 1;
 const WAITING_ELSEWHERE: u8 = 2;
 /// It waits for a method that does the work.
 pub(super) const DELEGATED: u8 = 3;
+/// It waits for a `readline()` of a subclass, in an iteration.
+pub(super) const DELEGATED_LINE: u8 = 4;
 
 /// Drives a coroutine of a reader's by one step. The wait that went before is over, however it
 /// ended.

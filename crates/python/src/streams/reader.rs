@@ -21,7 +21,8 @@ use super::{
     loop_or_current, read,
 };
 use crate::futures;
-use crate::mixins::{is_cancelled, is_one_of, set_slot, settle, shown, slot_property};
+use crate::futures::any::{is_cancelled, set_result};
+use crate::mixins::{is_one_of, set_slot, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::{Parameters, is_given_as_none};
 
@@ -180,7 +181,7 @@ fn wake_up_waiter(reader: &PyReader<'_>) -> PyResult<()> {
     let Some(waiter) = reader.fields().waiter.take(py) else {
         return Ok(());
     };
-    if is_cancelled(&waiter)? { Ok(()) } else { settle(&waiter, none(py)) }
+    if is_cancelled(&waiter)? { Ok(()) } else { set_result(&waiter, none(py)) }
 }
 
 /// `set_exception(exc)`: who waits fails with it, and who reads later.

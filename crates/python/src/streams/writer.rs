@@ -21,7 +21,8 @@ use super::protocol::{self, DRAINING};
 use super::reader::exception_of;
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
-use crate::mixins::{new_future, owner, set_slot, set_whatever, settle, slot_property};
+use crate::futures::any::set_result;
+use crate::mixins::{new_future, owner, set_slot, set_whatever, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::sleep;
@@ -238,7 +239,7 @@ fn complete<'py>(this: &PyWriter<'py>) -> PyResult<Bound<'py, PyAny>> {
         return Ok(future);
     }
     let future = new_future(event_loop(this)?)?;
-    settle(&future, none(py))?;
+    set_result(&future, none(py))?;
     this.fields().complete.set(future.clone());
     Ok(future)
 }

@@ -358,7 +358,7 @@ pub(crate) fn awaits_no_more<'py>(task: &PyTask<'py>, awaited: &Bound<'py, PyAny
     links::discard(future, task.as_any())
 }
 
-/// Before 3.14 nobody is known to await what a tool waits for.
+/// Before 3.14 nobody is known to await what `gather()` or `wait()` waits for.
 #[cfg(not(Py_3_14))]
 #[inline(always)]
 #[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
@@ -366,7 +366,7 @@ pub(crate) fn fill_waiter(_: &Slot, _: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Before 3.14 nobody is known to await what a tool waits for.
+/// Before 3.14 nobody is known to await what `gather()` or `wait()` waits for.
 #[cfg(not(Py_3_14))]
 #[inline(always)]
 #[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
@@ -374,7 +374,7 @@ pub(crate) fn link(_: &Bound<'_, PyAny>, _: &Slot) -> PyResult<()> {
     Ok(())
 }
 
-/// Before 3.14 nobody is known to await what a tool waits for.
+/// Before 3.14 nobody is known to await what `gather()` or `wait()` waits for.
 #[cfg(not(Py_3_14))]
 #[inline(always)]
 #[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]

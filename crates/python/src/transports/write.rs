@@ -339,12 +339,13 @@ impl<'py> Transport<'_, 'py> {
     /// Keeps what the kernel did not take, unless the writer cannot be watched.
     #[cold]
     pub(super) fn write_later(self, content: Content<'_, 'py>, written: usize) -> PyResult<()> {
-        let (bytes, written) = match content {
-            Content::Bytes(bytes, _) => (bytes.clone(), written),
+        let (bytes, written) = match &content {
+            Content::Bytes(bytes, _) => ((*bytes).clone(), written),
             // The owner may change or free the rest before it is sent.
             Content::View(view) => (view.copy_from(written)?, 0),
         };
-        // To let them go may run anything, which may write, too: these bytes come first.
+        // To let go of the view, of the context or of another's watch may run anything, which may
+        // write, too: these bytes come first.
         let mut displaced = None;
         let context = if self.fields.has(WRITING) {
             None
@@ -354,6 +355,7 @@ impl<'py> Transport<'_, 'py> {
             context
         };
         self.keep(bytes, written)?;
+        drop(content);
         drop(context);
         if let Some(displaced) = displaced {
             displaced.cancel(self.py())?;
