@@ -463,3 +463,29 @@ def test_who_is_displaced_by_a_write_that_waits_may_write(
         # asyncio lets them in between.
         assert at == len(data) if world.is_ours else 0 < at < len(data)
         assert transport.get_write_buffer_size() == 0
+
+
+@pytest.mark.skipif(PY < (3, 12), reason="no __release_buffer__ before 3.12")
+def test_who_is_released_by_a_write_that_waits_may_write(world: World, loop: Any) -> None:
+    data = pattern(1_000_000)
+    last = [b"the last words"]
+
+    class Mine(bytearray):
+        def __buffer__(self, flags: int) -> memoryview:
+            return memoryview(data)
+
+        def __release_buffer__(self, view: memoryview) -> None:
+            if last:
+                transport.write(last.pop())
+
+    with wired(world, loop, Recorder()) as (transport, peer):
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        transport.write(Mine(b"some"))
+        assert transport.get_write_buffer_size() > 0
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(data))
+        got = receive(loop, peer, len(data) + 14)
+        at = got.index(b"the last words")
+        assert got[:at] + got[at + 14 :] == data, "the rest is not whole"
+        # asyncio lets them in between.
+        assert at == len(data) if world.is_ours else 0 < at < len(data)
