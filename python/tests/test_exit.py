@@ -5,6 +5,7 @@ A native module that is careless here crashes when the interpreter is half gone.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -255,6 +256,8 @@ def test_tasks_that_wait_when_the_program_ends(world: World, run_program: Any) -
                 task = loop.create_task(main(loop, coroutine))
                 task._log_destroy_pending = False
             await asyncio.sleep(0)
+            for task in asyncio.all_tasks():
+                task._log_destroy_pending = False
 
         gc.disable()
         loop = asyncio.new_event_loop()
@@ -264,6 +267,29 @@ def test_tasks_that_wait_when_the_program_ends(world: World, run_program: Any) -
         """
     )
     assert (done.out, done.err, done.status) == ("", "", 0)
+
+
+def test_a_task_of_a_native_coroutine_that_waits_when_the_program_ends(
+    world: World, run_program: Any
+) -> None:
+    done = run_program(
+        """
+        import asyncio, gc
+
+        async def make(loop):
+            loop.create_task(asyncio.Event().wait())
+            await asyncio.sleep(0)
+
+        gc.disable()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(make(loop))
+        loop.close()
+        del loop
+        """
+    )
+    message = r"Task was destroyed but it is pending!\ntask: <Task pending .*Event\.wait.*>\n"
+    assert re.fullmatch(message, done.err), done.err
+    assert (done.out, done.status) == ("", 0)
 
 
 def test_a_loop_may_be_run_at_exit(world: World, run_program: Any) -> None:

@@ -255,6 +255,7 @@ def test_what_waits_for_what_waits_too_deeply_is_an_error(world: World) -> None:
     world.run(main())
 
 
+@pytest.mark.skipif(not HAS_BLOCK, reason="it waits for a turn")
 def test_what_the_caller_of_a_coroutine_handles_does_not_stay_in_it(
     world: World, loop: Any
 ) -> None:

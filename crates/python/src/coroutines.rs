@@ -20,8 +20,8 @@ use batonloop_cpython::method::{Args, Iteration, Method, Property, TypeSlot};
 use batonloop_cpython::native::{CLOSED, Coroutine};
 use batonloop_cpython::{coroutine, verify};
 use pyo3::exceptions::{
-    PyBaseException, PyGeneratorExit, PyRecursionError, PyRuntimeError, PyRuntimeWarning,
-    PyStopIteration, PyTypeError, PyValueError,
+    PyBaseException, PyGeneratorExit, PyImportError, PyRecursionError, PyRuntimeError,
+    PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
 };
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods, PyString, PyType};
@@ -342,10 +342,10 @@ fn inspected() -> Vec<Property<Coroutine>> {
             if this.fields().stage() == CLOSED {
                 return Ok(none(this.py()));
             }
-            stand_in(this)?.getattr(intern!(this.py(), "cr_frame"))
+            shown_by_stand_in(this, intern!(this.py(), "cr_frame"))
         }),
         Property::read(c"cr_code", c"Code in its place.", |this: &PyCoroutine<'_>| {
-            stand_in(this)?.getattr(intern!(this.py(), "cr_code"))
+            shown_by_stand_in(this, intern!(this.py(), "cr_code"))
         }),
         Property::read(c"cr_origin", c"None.", |this: &PyCoroutine<'_>| Ok(none(this.py()))),
     ]
@@ -371,6 +371,19 @@ fn stand_in<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
     let made = names::STAND_IN.get(py)?.call1((name, whole))?;
     stand_ins.set_item(whole, &made)?;
     Ok(made)
+}
+
+/// What a stand-in shows under this name. While Python ends nothing can be imported any more, to
+/// make one either: there is nothing to show.
+fn shown_by_stand_in<'py>(
+    this: &PyCoroutine<'py>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match stand_in(this) {
+        Ok(stand_in) => stand_in.getattr(name),
+        Err(error) if error.is_instance_of::<PyImportError>(this.py()) => Ok(none(this.py())),
+        Err(error) => Err(error),
+    }
 }
 
 const DOC: &CStr = c"A coroutine whose body is native.";
