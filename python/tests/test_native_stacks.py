@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import collections.abc
 import ctypes
 import inspect
 import io
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -230,3 +232,40 @@ def test_who_reads_the_memory_finds_no_frame(ours: World) -> None:
     created.close()
     native.close()
     assert state(native) == state(created) == state(closed)
+
+
+def test_what_waits_can_be_driven_by_yield_from(
+    world: World, loop: Any, waiting: tuple[str, Any]
+) -> None:
+    class ByHand:
+        def __init__(self, make: Any) -> None:
+            self.make = make
+
+        def __await__(self) -> Any:
+            return (yield from self.make().__await__())
+
+    async def main() -> None:
+        task = asyncio.create_task(_awaiting(ByHand(waiting[1])))
+        await asyncio.sleep(0)
+        assert not task.done()
+        await end(task)
+        assert task.cancelled()
+        left, right = loop_sockets
+        left.setblocking(False)
+        right.send(b"here")
+        assert await ByHand(lambda: loop.sock_recv(left, 10)) == b"here"
+        assert await ByHand(lambda: world.module.sleep(0, 3)) == 3
+        made = waiting[1]()
+        assert not isinstance(made, collections.abc.Iterable)
+        assert isinstance(made, collections.abc.Coroutine)
+        made.close()
+
+    async def _awaiting(awaitable: Any) -> Any:
+        return await awaitable
+
+    loop_sockets = socket.socketpair()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        for sock in loop_sockets:
+            sock.close()

@@ -20,6 +20,7 @@ pub struct TypeBuilder<K> {
     members: Vec<ffi::PyMemberDef>,
     flags: c_ulong,
     has_short_name: bool,
+    hides_iter: bool,
     kind: PhantomData<K>,
 }
 
@@ -35,6 +36,7 @@ impl<K: Kind> TypeBuilder<K> {
             members: Vec::new(),
             flags: 0,
             has_short_name: false,
+            hides_iter: false,
             kind: PhantomData,
         }
     }
@@ -90,6 +92,15 @@ impl<K: Kind> TypeBuilder<K> {
     #[cfg(not(Py_3_14))]
     pub(crate) fn flags(mut self, flags: c_ulong) -> Self {
         self.flags |= flags;
+        self
+    }
+
+    /// Lets `yield from object.__await__()` drive an object that gives itself there: it can be
+    /// iterated, and shows no `__iter__`, so that it is no `collections.abc.Iterable`.
+    #[must_use]
+    pub fn driven_by_yield_from(mut self) -> Self {
+        self.add(ffi::Py_tp_iter, ffi::PyObject_SelfIter as *mut c_void);
+        self.hides_iter = true;
         self
     }
 
@@ -170,7 +181,10 @@ impl<K: Kind> TypeBuilder<K> {
         // SAFETY: a new reference, or null with an exception set.
         let object = unsafe { Bound::<PyAny>::from_owned_ptr_or_err(py, object) }?;
         let type_object = object.cast_into::<PyType>()?;
-        hide_next(&type_object);
+        hide(&type_object, c"__next__");
+        if self.hides_iter {
+            hide(&type_object, c"__iter__");
+        }
         if self.has_short_name {
             shorten_name(&type_object);
         }
@@ -196,14 +210,14 @@ fn member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
     }
 }
 
-/// Removes `__next__` from the type's dict, the slot stays: an awaited future is its own iterator
-/// for the interpreter, but no `collections.abc.Iterator` for anybody.
-fn hide_next(type_object: &Bound<'_, PyType>) {
+/// Removes a name from the type's dict, the slot stays: without `__next__`, an awaited future is
+/// its own iterator for the interpreter, but no `collections.abc.Iterator` for anybody.
+fn hide(type_object: &Bound<'_, PyType>, name: &'static CStr) {
     let raw = type_object.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: the type is alive and of our own making; a heap type owns its dict.
     let dict = unsafe { (*raw).tp_dict };
     // SAFETY: the dict is alive; the key is a C string.
-    if unsafe { ffi::PyDict_DelItemString(dict, c"__next__".as_ptr()) } < 0 {
+    if unsafe { ffi::PyDict_DelItemString(dict, name.as_ptr()) } < 0 {
         // SAFETY: the GIL is held. The type has no such slot, so there was nothing to hide.
         unsafe { ffi::PyErr_Clear() };
     }

@@ -413,6 +413,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             TypeSlot::next(iterate),
             TypeSlot::send(iterate),
         ])
+        .driven_by_yield_from()
         .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
     register(&made)?;
     Ok(made)

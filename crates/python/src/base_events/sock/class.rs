@@ -95,6 +95,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         TypeSlot::next(iterate),
         TypeSlot::send(iterate),
     ])
+    .driven_by_yield_from()
     .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)?;
     coroutines::register(&made)?;
     Ok(made)
