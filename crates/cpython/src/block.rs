@@ -10,11 +10,11 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::types::{DerefToPyAny, PyAny, PyAnyMethods, PyString, PyType};
-use pyo3::{Bound, Py, PyResult, PyTypeInfo, Python, ffi, intern};
+use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
+use pyo3::{Bound, Py, PyResult, Python, ffi, intern};
 
 use crate::builder::{TypeBuilder, bases};
-use crate::kind::{self, Fields, Kind, Shared};
+use crate::kind::{self, Fields, Kind, kinds};
 use crate::method::{self, TypeSlot, borrow, enter};
 use crate::slot::Slot;
 
@@ -48,43 +48,18 @@ struct BlockFields {
     owner: Slot,
 }
 
-macro_rules! kinds {
-    ($($kind:ident in $shared:ident),*) => {$(
-        static $shared: Shared = Shared::new();
+impl BlockFields {
+    /// It has neither.
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = [0; 2];
 
-        // SAFETY: the type is only made by the builder, with the size of the fields, on `object`;
-        // every field is valid as zero bits.
-        unsafe impl Kind for $kind {
-            type Fields = BlockFields;
-
-            fn shared() -> &'static Shared {
-                &$shared
-            }
-
-            #[inline]
-            fn each_slot(fields: &BlockFields, visit: &mut impl FnMut(&Slot)) {
-                visit(&fields.owner);
-            }
-
-            #[inline]
-            fn needs_finalizer(_fields: &BlockFields) -> bool {
-                false
-            }
-        }
-
-        // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the type
-        // object is made before any object is.
-        unsafe impl PyTypeInfo for $kind {
-            fn type_object_raw(_py: Python<'_>) -> *mut ffi::PyTypeObject {
-                $shared.type_object()
-            }
-        }
-
-        impl DerefToPyAny for $kind {}
-    )*};
+    #[inline]
+    fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        visit(&self.owner);
+    }
 }
 
-kinds!(Descriptor in DESCRIPTOR, Bond in BOND);
+kinds!(BlockFields: Descriptor in DESCRIPTOR, Bond in BOND);
 
 /// Lets the two methods of a type of ours be bound for less.
 ///

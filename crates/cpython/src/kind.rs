@@ -713,6 +713,49 @@ pub fn type_object<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::P
     object.cast_into::<pyo3::types::PyType>().map_err(PyErr::from)
 }
 
+/// Kinds that share a struct and need no finalizer. The struct says where its dict and its weak
+/// references are, and shows its slots.
+macro_rules! kinds {
+    ($fields:ident: $($kind:ident in $shared:ident),*) => {$(
+        static $shared: $crate::kind::Shared = $crate::kind::Shared::new();
+
+        // SAFETY: the type is only made by the builder, with the size of the fields, on `object` or
+        // on another type of these fields; every field is valid as zero bits.
+        unsafe impl $crate::kind::Kind for $kind {
+            type Fields = $fields;
+
+            #[cfg(not(Py_3_13))]
+            const DICT_AND_WEAKREFS: [usize; 2] = $fields::DICT_AND_WEAKREFS;
+
+            fn shared() -> &'static $crate::kind::Shared {
+                &$shared
+            }
+
+            #[inline]
+            fn each_slot(fields: &$fields, visit: &mut impl FnMut(&$crate::slot::Slot)) {
+                fields.each_slot(visit);
+            }
+
+            #[inline]
+            fn needs_finalizer(_fields: &$fields) -> bool {
+                false
+            }
+        }
+
+        // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the type
+        // object is made before any object is.
+        unsafe impl pyo3::PyTypeInfo for $kind {
+            fn type_object_raw(_py: pyo3::Python<'_>) -> *mut pyo3::ffi::PyTypeObject {
+                $shared.type_object()
+            }
+        }
+
+        impl pyo3::types::DerefToPyAny for $kind {}
+    )*};
+}
+
+pub(crate) use kinds;
+
 #[cfg(Py_3_13)]
 pub mod clients;
 pub mod gatherings;

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use pyo3::types::{DerefToPyAny, PyAny};
-use pyo3::{Bound, PyTypeInfo, Python, ffi};
+use pyo3::types::PyAny;
+use pyo3::{Bound, ffi};
 
-use crate::kind::{Kind, Shared};
+use crate::kind::kinds;
 use crate::number::Number;
 use crate::slot::Slot;
 
@@ -114,48 +114,6 @@ impl QueueFields {
 
 /// Marks a queue.
 pub enum Queue {}
-
-/// Kinds that share a struct with a dict and weak references, and need no finalizer.
-macro_rules! kinds {
-    ($fields:ident: $($kind:ident in $shared:ident),*) => {$(
-        static $shared: Shared = Shared::new();
-
-        // SAFETY: the type is only made by the builder, with the size of the fields, on `object` or
-        // on another type of these fields; every field is valid as zero bits.
-        unsafe impl Kind for $kind {
-            type Fields = $fields;
-
-            #[cfg(not(Py_3_13))]
-            const DICT_AND_WEAKREFS: [usize; 2] = $fields::DICT_AND_WEAKREFS;
-
-            fn shared() -> &'static Shared {
-                &$shared
-            }
-
-            #[inline]
-            fn each_slot(fields: &$fields, visit: &mut impl FnMut(&Slot)) {
-                fields.each_slot(visit);
-            }
-
-            #[inline]
-            fn needs_finalizer(_fields: &$fields) -> bool {
-                false
-            }
-        }
-
-        // SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the type
-        // object is made before any object is.
-        unsafe impl PyTypeInfo for $kind {
-            fn type_object_raw(_py: Python<'_>) -> *mut ffi::PyTypeObject {
-                $shared.type_object()
-            }
-        }
-
-        impl DerefToPyAny for $kind {}
-    )*};
-}
-
-pub(crate) use kinds;
 
 kinds!(LockFields:
     Lock in LOCK,

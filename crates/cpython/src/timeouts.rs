@@ -2,11 +2,9 @@
 
 use std::cell::Cell;
 
-use pyo3::types::DerefToPyAny;
-use pyo3::{PyTypeInfo, Python, ffi};
+use pyo3::ffi;
 
-use crate::kind::{Kind, Shared};
-use crate::locks::kinds;
+use crate::kind::kinds;
 use crate::slot::Slot;
 
 /// A timeout.
