@@ -640,3 +640,47 @@ def test_an_eager_task_that_waits_then_is_woken_like_any(world: Any, loop: Any) 
     world.turn(loop)
     assert task.result() == "result"
     finish(loop, task)
+
+
+def test_the_factory_that_was_set_last_is_the_one_that_counts(world: Any, loop: Any) -> None:
+    async def work() -> str:
+        return "done"
+
+    def lazy(loop: Any, coro: Any, **keywords: Any) -> Any:
+        return world.module.Task(coro, loop=loop, **keywords)
+
+    async def main() -> list[bool]:
+        done = []
+        eager = world.module.eager_task_factory
+        for factory in (eager, lazy, eager, None, eager):
+            loop.set_task_factory(factory)
+            assert loop.get_task_factory() is factory
+            async with world.module.TaskGroup() as group:
+                tasks = [loop.create_task(work()), group.create_task(work())]
+                done += [task.done() for task in tasks]
+            assert [await task for task in tasks] == ["done"] * 2
+        return done
+
+    assert (
+        loop.run_until_complete(main())
+        == [True] * 2 + [False] * 2 + [True] * 2 + [False] * 2 + [True] * 2
+    )
+
+
+def test_an_eager_task_without_a_name_is_named_as_the_running_python_names_it(
+    world: Any, loop: Any
+) -> None:
+    async def work() -> None: ...
+
+    async def main() -> list[str]:
+        loop.set_task_factory(world.module.eager_task_factory)
+        async with world.module.TaskGroup() as group:
+            tasks = [loop.create_task(work()), group.create_task(work())]
+        return [task.get_name() for task in tasks]
+
+    names = loop.run_until_complete(main())
+    factory_gets_all = bool(asyncio.BaseEventLoop.create_task.__code__.co_flags & 8)
+    if sys.version_info >= (3, 13) and not factory_gets_all:
+        assert names == ["None"] * 2
+    else:
+        assert all(name.startswith("Task-") for name in names)

@@ -82,6 +82,7 @@ impl EventLoop {
             current_task: GilSlot::new(),
             current_handle: GilSlot::new(),
             task_factory: GilSlot::new(),
+            has_eager_factory: GilCell::new(false),
             watched_once: LoopCell::new(Vec::new()),
             poller: LoopCell::new(Some(Arc::new(Poller { selector, waker }))),
         })
@@ -334,12 +335,14 @@ impl EventLoop {
     fn set_task_factory(&self, factory: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = factory.py();
         if factory.is_none() {
+            self.has_eager_factory.set(py, false);
             self.task_factory.slot(py).clear(py);
             return Ok(());
         }
         if !factory.is_callable() {
             return Err(PyTypeError::new_err("task factory must be a callable or None"));
         }
+        self.has_eager_factory.set(py, crate::tasks::is_eager_factory(factory)?);
         self.task_factory.slot(py).set(factory.clone());
         Ok(())
     }

@@ -728,7 +728,9 @@ pub(crate) use iterator::FutureIter;
 
 mod iterator;
 
-pub(crate) use residents::{Resident, add_resident, remembered, tell, tell_no_more, telling};
+pub(crate) use residents::{
+    Resident, add_resident, remembered, tell, tell_no_more, tell_own, telling,
+};
 use residents::{from_outside, resident, schedule_resident};
 
 mod residents;

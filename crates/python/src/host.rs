@@ -104,6 +104,8 @@ pub(crate) struct EventLoop {
     pub(crate) current_handle: GilSlot,
     /// What `set_task_factory` set.
     pub(crate) task_factory: GilSlot,
+    /// Whether that is our `eager_task_factory`, of which is known what it does.
+    pub(crate) has_eager_factory: GilCell<bool>,
     /// Whether the thread that runs the loop wakes up on time; from its first sleep on.
     pub(crate) punctual: LoopCell<Option<Punctual>>,
     /// By descriptor: whether the selector was last told to watch it once. No more than a guess,
@@ -150,6 +152,12 @@ impl EventLoop {
         self.is_direct.get(py)
             && self.has_own_create_task.get(py)
             && self.task_factory.slot(py).is_empty()
+    }
+
+    /// Whether a task is made on it that takes its first step at once, without asking anybody.
+    #[inline]
+    pub(crate) fn makes_eager_tasks(&self, py: Python<'_>) -> bool {
+        self.has_eager_factory.get(py) && self.is_direct.get(py) && self.has_own_create_task.get(py)
     }
 
     /// Queues an entry for the next turn.

@@ -105,6 +105,9 @@ pub(crate) static STAND_IN: Imported = Imported::new("batonloop.format_helpers",
 pub(crate) static ASYNCIO_FUTURE: Imported = Imported::new("_asyncio", "Future");
 pub(crate) static ASYNCIO_TASK: Imported = Imported::new("_asyncio", "Task");
 pub(crate) static CURRENT_TASK: Imported = Imported::new("asyncio.tasks", "current_task");
+#[cfg(Py_3_12)]
+pub(crate) static EAGER_TASK_FACTORY: Imported =
+    Imported::new("batonloop.tasks", "eager_task_factory");
 /// An `async def` that awaits what it is given.
 #[cfg(Py_3_12)]
 pub(crate) static AWAITING: Imported = Imported::new("batonloop.tasks", "_awaiting");

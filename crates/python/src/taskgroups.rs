@@ -16,6 +16,7 @@ use batonloop_cpython::context;
 use batonloop_cpython::kind::{self, Fields, Task};
 use batonloop_cpython::method::{Args, Method, Property};
 use batonloop_cpython::taskgroups::TaskGroup;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PySet, PySetMethods, PyTuple, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
@@ -82,24 +83,41 @@ fn create_plainly<'py>(
         && fields.entered.get()
         && !fields.aborting.get()
         && (!fields.exiting.get() || !tasks.is_empty())
-        && ours.makes_plain_tasks(py)
         && tasks::is_plain(coroutine);
     if !is_plain {
         return Ok(None);
     }
-    let task = if args.has_keywords() {
-        match new_with(&event_loop, coroutine, args)? {
+    let task = match (ours.makes_plain_tasks(py), args.has_keywords()) {
+        (true, false) => tasks::new(&event_loop, ours, coroutine)?,
+        (true, true) => match new_with(&event_loop, coroutine, args)? {
             Some(task) => task,
             None => return Ok(None),
-        }
-    } else {
-        tasks::new(&event_loop, ours, coroutine)?
+        },
+        (false, false) if ours.makes_eager_tasks(py) => tasks::new_eager(&event_loop, coroutine)?,
+        _ => return Ok(None),
     };
+    let future = kind::task_as_future(&task);
     known::link(task.as_any(), &fields.parent_task)?;
+    if is_done(task.as_any())? && !waits_for_what_is_done(py)? {
+        on_task_done(group, task.as_any())?;
+        return Ok(Some(task.into_any()));
+    }
     tasks.add(&task)?;
-    let context = context::copy_current(py)?;
-    futures::add_resident(kind::task_as_future(&task), group.as_any(), Some(context))?;
+    futures::tell_own(future, group.as_any(), Some(context::copy_current(py)?))?;
     Ok(Some(task.into_any()))
+}
+
+/// Whether a group of this Python waits for its turn to hear of a task that is done when it is
+/// made; so since 3.12.9 and 3.13.2.
+fn waits_for_what_is_done(py: Python<'_>) -> PyResult<bool> {
+    static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
+    ANSWER
+        .get_or_try_init(py, || {
+            let create_task = names::ASYNCIO_TASK_GROUP.get(py)?.getattr("create_task")?;
+            let names = create_task.getattr("__code__")?.getattr("co_names")?;
+            Ok(!names.contains("done")?)
+        })
+        .copied()
 }
 
 /// A task with a name or a context, if it is no more than that.

@@ -228,6 +228,36 @@ pub(crate) fn new_with<'py>(
     Ok(task)
 }
 
+/// A task that has taken its first step: what [`is_eager_factory`] says of makes such a one for a
+/// `create_task()` without a name.
+pub(crate) fn new_eager<'py>(
+    event_loop: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+) -> PyResult<PyTask<'py>> {
+    let event_loop = Some(event_loop.clone());
+    let options = Options { event_loop, eager_start: true, ..Options::default() };
+    let task = new_with(coroutine, options)?;
+    // Up to 3.13.2 None is turned into a name like anything else, after a factory.
+    #[cfg(Py_3_13)]
+    if !names::passes_keywords_to_factories(task.py())? {
+        set_name(&task, &none(task.py()))?;
+    }
+    Ok(task)
+}
+
+/// Whether a task factory is our `eager_task_factory`.
+#[cfg(Py_3_12)]
+pub(crate) fn is_eager_factory(factory: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(names::EAGER_TASK_FACTORY.get(factory.py())?.is(factory))
+}
+
+/// There is none before 3.12.
+#[cfg(not(Py_3_12))]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+pub(crate) fn is_eager_factory(_: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(false)
+}
+
 /// The context that the steps run in.
 pub(crate) fn context<'py>(task: &PyTask<'py>) -> Option<Bound<'py, PyAny>> {
     task.fields().context.get(task.py())

@@ -43,6 +43,12 @@ pub(crate) fn create_task<'py>(
     {
         return Ok(tasks::new(this.as_any(), host, coroutine)?.into_any());
     }
+    if let ([coroutine], false) = (args.positional(), args.has_keywords())
+        && host.makes_eager_tasks(py)
+        && tasks::is_plain(coroutine)
+    {
+        return Ok(tasks::new_eager(this.as_any(), coroutine)?.into_any());
+    }
     create_task_slowly(this, args)
 }
 

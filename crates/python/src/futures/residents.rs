@@ -242,10 +242,20 @@ pub(crate) fn tell<'py, K: Resident>(
         let name = intern!(future.py(), "add_done_callback");
         return future.call_method1(name, (K::callable(this)?,)).map(drop);
     };
-    if stage(own.fields()).is_done() {
-        return schedule(own, this.as_any().clone(), None).map_err(|error| *error);
+    tell_own(own, this.as_any(), None)
+}
+
+/// Lets one be told of a future of ours, which may be done already.
+#[inline]
+pub(crate) fn tell_own<'py>(
+    future: &PyFuture<'py>,
+    resident: &Bound<'py, PyAny>,
+    context: Option<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    if stage(future.fields()).is_done() {
+        return schedule(future, resident.clone(), context).map_err(|error| *error);
     }
-    add_resident(own, this.as_any(), None)
+    add_resident(future, resident, context)
 }
 
 /// Takes one out of the callbacks of a future of any class, unless that is done.
