@@ -5,6 +5,7 @@ import asyncio.transports
 import ssl
 import sys
 from asyncio import gather as gather
+from asyncio import shield as shield
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from socket import socket
@@ -107,11 +108,8 @@ class _Waiting:
     def end(self) -> None: ...
     def sorted(self) -> tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]: ...
 
-if sys.version_info < (3, 14):
-    from asyncio import shield as shield
-
-    class _Shield:
-        """What shield() puts among the callbacks of its futures."""
+class _Shield:
+    """What shield() puts among the callbacks of its futures."""
 
 class EventLoop:
     """The native half of an event loop: what is queued, and the turn."""

@@ -25,6 +25,7 @@ from ._batonloop import (
     create_task,
     current_task,
     gather,
+    shield,
     sleep,
 )
 from ._batonloop import _GatheringFuture as _GatheringFuture
@@ -107,24 +108,17 @@ def _wait_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]
     return _on_completion
 
 
-if sys.version_info >= (3, 14):
-    # It takes part in the call graph, by callbacks that anybody may see.
-    from asyncio import shield
-else:
-    from ._batonloop import shield
+def _shield_callback(
+    tell: Callable[[Future[Any]], None], name: str
+) -> Callable[[Future[Any]], None]:
+    """What stands among the callbacks of the futures of shield(), for those who look."""
 
-    def _shield_callback(
-        tell: Callable[[Future[Any]], None], is_outside: bool
-    ) -> Callable[[Future[Any]], None]:
-        """What stands among the callbacks of the futures of shield(), for those who look."""
+    def _done_callback(fut: Future[Any]) -> None:
+        tell(fut)
 
-        def _done_callback(fut: Future[Any]) -> None:
-            tell(fut)
-
-        name = "_outer_done_callback" if is_outside else "_inner_done_callback"
-        _done_callback.__name__ = name
-        _done_callback.__qualname__ = f"shield.<locals>.{name}"
-        return _done_callback
+    _done_callback.__name__ = name
+    _done_callback.__qualname__ = f"shield.<locals>.{name}"
+    return _done_callback
 
 
 def _gather_callback(tell: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:

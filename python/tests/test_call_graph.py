@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import itertools
@@ -114,24 +115,27 @@ def test_a_chain_of_tasks_is_linked(world: Any, loop: Any) -> None:
 
 
 @pytest.mark.parametrize("tool", ["gather", "wait", "wait_for", "shield", "TaskGroup"])
-def test_asyncio_s_tools_link_their_waiters(world: Any, loop: Any, tool: str) -> None:
+@pytest.mark.parametrize("whose", ["asyncio's", "the world's"])
+def test_the_tools_link_their_waiters(world: Any, loop: Any, tool: str, whose: str) -> None:
+    tools = asyncio if whose == "asyncio's" else world.module
+
     async def child() -> None:
         await future
 
     async def main() -> None:
         if tool == "TaskGroup":
-            async with asyncio.TaskGroup() as group:
+            async with tools.TaskGroup() as group:
                 tasks.append(group.create_task(child()))
             return
         tasks.append(loop.create_task(child()))
         if tool == "gather":
-            await asyncio.gather(*tasks)
+            await tools.gather(*tasks)
         elif tool == "wait":
-            await asyncio.wait(tasks)
+            await tools.wait(tasks)
         elif tool == "wait_for":
-            await asyncio.wait_for(tasks[0], 10)
+            await tools.wait_for(tasks[0], 10)
         else:
-            await asyncio.shield(tasks[0])
+            await tools.shield(tasks[0])
 
     tasks: list[Any] = []
     future = loop.create_future()
@@ -141,6 +145,38 @@ def test_asyncio_s_tools_link_their_waiters(world: Any, loop: Any, tool: str) ->
     future.set_result(None)
     loop.run_until_complete(task)
     assert not awaited_by(tasks[0])
+
+
+@pytest.mark.parametrize("ending", ["result", "cancelled inside", "cancelled outside"])
+def test_a_shield_links_its_caller_as_long_as_it_awaits(world: Any, loop: Any, ending: str) -> None:
+    async def main() -> None:
+        shields.append(world.module.shield(inner))
+        assert awaited_by(inner) == {asyncio.current_task()}
+        with contextlib.suppress(asyncio.CancelledError):
+            await shields[0]
+
+    shields: list[Any] = []
+    inner = loop.create_future()
+    task = loop.create_task(main())
+    world.turn(loop, 2)
+    assert awaited_by(inner) == {task}
+    assert awaited_by(shields[0]) == {task}
+    if ending == "result":
+        inner.set_result(None)
+    else:
+        (inner if ending == "cancelled inside" else task).cancel()
+    loop.run_until_complete(task)
+    assert not awaited_by(shields[0])
+    assert not awaited_by(inner)
+
+
+def test_a_shield_outside_of_any_task_links_nobody(world: Any, loop: Any) -> None:
+    inner = loop.create_future()
+    outer = world.module.shield(inner)
+    assert not awaited_by(inner)
+    assert "_clear_awaited_by_callback" not in repr(inner)
+    inner.set_result(1)
+    assert loop.run_until_complete(outer) == 1
 
 
 def test_links_are_added_and_discarded_by_hand(world: Any, loop: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import random
+import sys
 import weakref
 from typing import Any
 
@@ -64,6 +65,8 @@ def test_what_stands_among_the_callbacks(world: World, loop: Any) -> None:
         outer = world.module.shield(inner)
         assert "shield.<locals>._inner_done_callback() at " in repr(inner)
         assert "shield.<locals>._outer_done_callback() at " in repr(outer)
+        if sys.version_info >= (3, 14):
+            assert "shield.<locals>._clear_awaited_by_callback() at " in repr(inner)
         callback = inner._callbacks[-1][0]
         assert callback.__name__ == "_inner_done_callback"
         assert inner.remove_done_callback(callback) == 1
@@ -91,6 +94,30 @@ def test_an_outer_future_that_somebody_else_has_settled(world: World, loop: Any)
     [report] = reports
     assert report["message"].startswith("Exception in callback shield.<locals>._inner_done_callb")
     assert isinstance(report["exception"], asyncio.InvalidStateError)
+
+
+@pytest.mark.may_log
+def test_an_exception_that_nobody_awaits_any_more(world: World, loop: Any) -> None:
+    # Since 3.14 it is reported, once for all shields of the future; before, nobody hears of it.
+    reports = gather_reports(loop)
+
+    async def main() -> None:
+        inner = loop.create_task(give(KeyError("a"), 5))
+        for _ in range(2):
+            outer = world.module.shield(inner)
+            outer.cancel()
+            assert isinstance(await catch(outer), asyncio.CancelledError)
+        await asyncio.wait([inner])
+        await asyncio.sleep(0)
+        if sys.version_info < (3, 14):
+            assert reports == []
+            return
+        [report] = reports
+        assert report["message"] == "KeyError exception in shielded future"
+        assert report["future"] is inner
+        assert report["exception"] is inner.exception()
+
+    run(loop, main)
 
 
 def test_arguments_of_other_kinds(world: World, loop: Any) -> None:
@@ -167,6 +194,9 @@ def test_random_shields_are_as_asyncio_has_them(world: World) -> None:
                 for _ in range(draw.randrange(3)):
                     await asyncio.sleep(0)
                 told.extend(repr(each) for each in [*futures, *shields])
+                # Who awaits them, which is kept since 3.14.
+                links = [getattr(each, "_asyncio_awaited_by", None) for each in futures]
+                told.append(repr([len(each or ()) for each in links]))
 
         return act
 

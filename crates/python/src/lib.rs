@@ -21,7 +21,6 @@ mod mixins;
 mod sleep;
 mod gather;
 mod wait;
-#[cfg(not(Py_3_14))]
 mod shield;
 mod locks;
 mod queues;
@@ -140,7 +139,6 @@ fn add_classes_on_the_loop(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TaskGroup", taskgroups::make_type(py)?)?;
     gather::add(module)?;
     wait::add(module)?;
-    #[cfg(not(Py_3_14))]
     shield::add(module)?;
     timeouts::add(module)
 }

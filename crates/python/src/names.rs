@@ -123,10 +123,10 @@ pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
     Imported::new("asyncio.tasks", "_GatheringFuture");
 pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_release_waiter");
 pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
-#[cfg(not(Py_3_14))]
 pub(crate) static ASYNCIO_SHIELD: Imported = Imported::new("asyncio.tasks", "shield");
-#[cfg(not(Py_3_14))]
 pub(crate) static SHIELD_CALLBACK: Imported = Imported::new("batonloop.tasks", "_shield_callback");
+#[cfg(Py_3_14)]
+pub(crate) static LOG_ON_EXCEPTION: Imported = Imported::new("asyncio.tasks", "_log_on_exception");
 pub(crate) static CALLING: Imported = Imported::new("batonloop.futures", "_calling");
 pub(crate) static GATHER_CALLBACK: Imported = Imported::new("batonloop.tasks", "_gather_callback");
 #[cfg(Py_3_14)]
@@ -216,6 +216,27 @@ pub(crate) fn has_discard_awaited_by(py: Python<'_>) -> PyResult<bool> {
     static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
     ANSWER
         .get_or_try_init(py, || py.import("asyncio.tasks")?.hasattr("_discard_awaited_by"))
+        .copied()
+}
+
+/// Whether `shield()` of this Python unlinks its caller from the inner future when the outer one is
+/// done first; so in newer ones of 3.14.
+#[cfg(Py_3_14)]
+pub(crate) fn outer_of_shield_unlinks(py: Python<'_>) -> PyResult<bool> {
+    static ANSWER: PyOnceLock<bool> = PyOnceLock::new();
+    ANSWER
+        .get_or_try_init(py, || {
+            let code = ASYNCIO_SHIELD.get(py)?.getattr("__code__")?;
+            for constant in code.getattr("co_consts")?.try_iter()? {
+                let constant = constant?;
+                let name = constant.getattr_opt("co_name")?;
+                if name.is_some_and(|name| name.eq("_outer_done_callback").unwrap_or(false)) {
+                    let unlinks = "future_discard_from_awaited_by";
+                    return constant.getattr("co_names")?.contains(unlinks);
+                }
+            }
+            Ok(false)
+        })
         .copied()
 }
 

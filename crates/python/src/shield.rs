@@ -5,9 +5,11 @@
 //!   inner ◀── shield ◀──callbacks── outer      who is done early is told no more
 //! ```
 //!
+//! Since 3.14 the task that called `shield()` is linked to the inner future, for call graphs, and
+//! one more callback of that future takes the link away.
+//!
 //! What is said here holds for a future of just our types, or a coroutine, on a loop of ours that
-//! is not in debug mode. All else is asyncio's own `shield()`, and so is all from 3.14 on, where it
-//! takes part in the call graph.
+//! is not in debug mode. All else is asyncio's own `shield()`.
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
@@ -15,7 +17,7 @@ use std::sync::LazyLock;
 use batonloop_core::Stage;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::context;
-use batonloop_cpython::kind::shields::Shield;
+use batonloop_cpython::kind::shields::{Role, Shield};
 use batonloop_cpython::kind::{self, Fields, Future};
 use batonloop_cpython::method::{self, Args, BoundFunction};
 use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
@@ -28,6 +30,8 @@ use crate::host::EventLoop;
 use crate::names;
 use crate::running;
 use crate::tasks;
+#[cfg(Py_3_14)]
+use crate::tasks::known;
 
 type PyShield<'py> = Bound<'py, Shield>;
 
@@ -73,18 +77,59 @@ fn inner_of<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Option<PyFuture<'py>>> {
 fn join<'py>(inner: &PyFuture<'py>, outer: &PyFuture<'py>) -> PyResult<()> {
     let py = inner.py();
     let context = context::copy_current(py)?;
-    let inside = kind::allocate::<Shield>(py)?;
-    let outside = kind::allocate::<Shield>(py)?;
+    let inside = new(inner, &context, Role::Inner)?;
+    let outside = new(inner, &context, Role::Outer)?;
     for shield in [&inside, &outside] {
-        let fields = shield.fields();
-        fields.inner.fill(inner.as_any().clone());
-        fields.outer.fill(outer.as_any().clone());
-        fields.context.fill(context.clone());
+        shield.fields().outer.fill(outer.as_any().clone());
     }
     outside.fields().twin.fill(inside.as_any().clone());
-    outside.fields().is_outside.set(true);
+    if let Some(caller) = tell_caller(inner, &context)? {
+        inside.fields().twin.fill(caller.into_any());
+    }
     futures::add_resident(inner, inside.as_any(), None)?;
     futures::add_resident(outer, outside.as_any(), None)
+}
+
+/// One that stands in no future yet.
+fn new<'py>(
+    inner: &PyFuture<'py>,
+    context: &Bound<'py, PyAny>,
+    role: Role,
+) -> PyResult<PyShield<'py>> {
+    let shield = kind::allocate::<Shield>(inner.py())?;
+    let fields = shield.fields();
+    fields.inner.fill(inner.as_any().clone());
+    fields.context.fill(context.clone());
+    fields.role.set(role);
+    Ok(shield)
+}
+
+/// Before 3.14 nobody is known to await what is shielded.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn tell_caller<'py>(_: &PyFuture<'py>, _: &Bound<'py, PyAny>) -> PyResult<Option<PyShield<'py>>> {
+    Ok(None)
+}
+
+/// The current task, if there is one, awaits the inner future until that is done.
+#[cfg(Py_3_14)]
+fn tell_caller<'py>(
+    inner: &PyFuture<'py>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<Option<PyShield<'py>>> {
+    let Some(event_loop) = inner.fields().event_loop.get(inner.py()) else {
+        return Ok(None);
+    };
+    let shield = new(inner, context, Role::Caller)?;
+    let waiter = &shield.fields().waiter;
+    known::fill_waiter(waiter, &event_loop)?;
+    if waiter.is_empty() {
+        return Ok(None);
+    }
+    known::link(inner.as_any(), waiter)?;
+    futures::add_resident(inner, shield.as_any(), None)?;
+    Ok(Some(shield))
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -101,7 +146,13 @@ impl Resident for Shield {
         let py = shield.py();
         let fields = shield.fields();
         let make = || {
-            names::SHIELD_CALLBACK.get(py)?.call1((TELLING.bind(shield)?, fields.is_outside.get()))
+            let name = match fields.role.get() {
+                Role::Inner => intern!(py, "_inner_done_callback"),
+                Role::Outer => intern!(py, "_outer_done_callback"),
+                #[cfg(Py_3_14)]
+                Role::Caller => intern!(py, "_clear_awaited_by_callback"),
+            };
+            names::SHIELD_CALLBACK.get(py)?.call1((TELLING.bind(shield)?, name))
         };
         futures::remembered(&fields.callable, make, py)
     }
@@ -111,8 +162,12 @@ impl Resident for Shield {
     }
 
     fn told<'py>(shield: &PyShield<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
-        let is_outside = shield.fields().is_outside.get();
-        if is_outside { outer_done(shield) } else { inner_done(shield, future) }
+        match shield.fields().role.get() {
+            Role::Inner => inner_done(shield, future),
+            Role::Outer => outer_done(shield),
+            #[cfg(Py_3_14)]
+            Role::Caller => known::unlink(future, &shield.fields().waiter),
+        }
     }
 }
 
@@ -126,8 +181,7 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
         return Err(exceptions::stranger(&outer));
     };
     if futures::stage(outer.fields()) == Stage::Cancelled {
-        if !is_cancelled(inner)? {
-            // It counts as retrieved.
+        if COUNTS_AS_RETRIEVED && !is_cancelled(inner)? {
             futures::any::exception(inner)?;
         }
         return Ok(());
@@ -148,14 +202,53 @@ fn inner_done<'py>(shield: &PyShield<'py>, inner: &Bound<'py, PyAny>) -> PyResul
     futures::finish(outer, result).map_err(|error| *error)
 }
 
+/// Whether nobody hears of an exception of the inner future once the outer one is cancelled. Since
+/// 3.14 the loop's exception handler does.
+#[cfg(not(Py_3_14))]
+const COUNTS_AS_RETRIEVED: bool = true;
+/// Whether nobody hears of an exception of the inner future once the outer one is cancelled. Since
+/// 3.14 the loop's exception handler does.
+#[cfg(Py_3_14)]
+const COUNTS_AS_RETRIEVED: bool = false;
+
 /// What asyncio's `_outer_done_callback` does.
 fn outer_done(shield: &PyShield<'_>) -> PyResult<()> {
     let py = shield.py();
     let fields = shield.fields();
     if let (Some(inner), Some(twin)) = (fields.inner.get(py), fields.twin.get(py))
         && let Some(twin) = kind::cast_exact::<Shield>(&twin)
+        && let Some(inner) = kind::cast_exact_future(&inner)
+        && !futures::stage(inner.fields()).is_done()
     {
-        return futures::tell_no_more(&inner, twin);
+        futures::tell_no_more(inner.as_any(), twin)?;
+        leave(inner, twin)?;
+    }
+    Ok(())
+}
+
+/// Before 3.14 nothing is left to be done.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+#[expect(clippy::unnecessary_wraps, reason = "newer Pythons can fail here")]
+fn leave(_: &PyFuture<'_>, _: &PyShield<'_>) -> PyResult<()> {
+    Ok(())
+}
+
+/// An exception of the inner future, which nobody awaits any more, will be logged, and newer ones
+/// of 3.14 take the caller's link away at once.
+#[cfg(Py_3_14)]
+fn leave<'py>(inner: &PyFuture<'py>, inside: &PyShield<'py>) -> PyResult<()> {
+    let py = inner.py();
+    let log = names::LOG_ON_EXCEPTION.get(py)?;
+    // Only one is kept.
+    inner.call_method1(intern!(py, "remove_done_callback"), (log,))?;
+    futures::add_callback(inner, log.clone(), None)?;
+    if let Some(caller) = inside.fields().twin.get(py)
+        && let Some(caller) = kind::cast_exact::<Shield>(&caller)
+        && names::outer_of_shield_unlinks(py)?
+    {
+        futures::tell_no_more(inner.as_any(), caller)?;
+        known::unlink(inner.as_any(), &caller.fields().waiter)?;
     }
     Ok(())
 }

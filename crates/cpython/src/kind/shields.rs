@@ -2,14 +2,25 @@
 
 use std::cell::Cell;
 
-use pyo3::types::DerefToPyAny;
-use pyo3::{PyTypeInfo, Python, ffi};
+use pyo3::ffi;
 
-use crate::kind::{Kind, Shared};
 use crate::slot::Slot;
 
 /// Marks what `shield()` puts among the callbacks of its two futures.
 pub enum Shield {}
+
+/// Which of the callbacks of `shield()` one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// In the inner future: the outer one gets its outcome.
+    Inner = 0,
+    /// In the outer future: the inner one need not tell it any more.
+    Outer,
+    /// In the inner future: the caller of `shield()` awaits it no longer.
+    #[cfg(Py_3_14)]
+    Caller,
+}
 
 /// Its struct.
 #[repr(C)]
@@ -17,49 +28,34 @@ pub struct ShieldFields {
     head: ffi::PyObject,
     /// The future that is shielded.
     pub inner: Slot,
-    /// The future that `shield()` gave.
+    /// The future that `shield()` gave; empty in who tells of the caller.
     pub outer: Slot,
-    /// In the outer future: what stands in the inner one.
+    /// In the outer future: what stands in the inner one. In that: who tells of the caller, if
+    /// there is one.
     pub twin: Slot,
+    /// In who tells of the caller: the task that called.
+    pub waiter: Slot,
     /// The context in which the callbacks run.
     pub context: Slot,
     /// A weak reference to the callable that stands for it where Python looks.
     pub callable: Slot,
-    /// Whether it stands in the outer future.
-    pub is_outside: Cell<bool>,
+    /// Which of them it is.
+    pub role: Cell<Role>,
 }
 
-static SHARED: Shared = Shared::new();
-
-// SAFETY: the type is only made by the builder, with the size of the fields, on `object`; every
-// field is valid as zero bits.
-unsafe impl Kind for Shield {
-    type Fields = ShieldFields;
-
-    fn shared() -> &'static Shared {
-        &SHARED
-    }
+impl ShieldFields {
+    /// It has neither.
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = [0; 2];
 
     #[inline]
-    fn each_slot(fields: &ShieldFields, visit: &mut impl FnMut(&Slot)) {
-        for slot in [&fields.inner, &fields.outer, &fields.twin, &fields.context, &fields.callable]
+    fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in
+            [&self.inner, &self.outer, &self.twin, &self.waiter, &self.context, &self.callable]
         {
             visit(slot);
         }
     }
-
-    #[inline]
-    fn needs_finalizer(_fields: &ShieldFields) -> bool {
-        false
-    }
 }
 
-// SAFETY: a `Bound` of the kind is only made after this check or an equal one, and the type object
-// is made before any object is.
-unsafe impl PyTypeInfo for Shield {
-    fn type_object_raw(_py: Python<'_>) -> *mut ffi::PyTypeObject {
-        SHARED.type_object()
-    }
-}
-
-impl DerefToPyAny for Shield {}
+kinds!(ShieldFields: Shield in SHIELD);

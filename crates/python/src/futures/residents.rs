@@ -9,7 +9,6 @@ use std::ffi::CStr;
 
 use batonloop_cpython::Outcome;
 use batonloop_cpython::context;
-#[cfg(not(Py_3_14))]
 use batonloop_cpython::kind::shields::Shield;
 use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering, Kind, Task};
@@ -106,7 +105,6 @@ pub(super) fn resident(
     if kind::is_exact::<Waiting>(callback) {
         return Some(Table::of::<Waiting>());
     }
-    #[cfg(not(Py_3_14))]
     if kind::is_exact::<Shield>(callback) {
         return Some(Table::of::<Shield>());
     }
