@@ -1,14 +1,20 @@
-"""Locks and their kin: native, but for Barrier, which is asyncio's on a Condition of ours.
+"""Locks and their kin: native, but for what happens to a Barrier once in a while.
 
-A barrier is a meeting of tasks: whoever comes waits for all others, so what it does itself costs
-little beside what the tasks and the condition do, and those are native.
+That is asyncio's, on a Condition of ours; its `wait()` is native.
 """
 
 from __future__ import annotations
 
 from asyncio import locks
 
-from ._batonloop import BoundedSemaphore, Condition, Event, Lock, Semaphore
+from ._batonloop import (
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Lock,
+    Semaphore,
+    _wait_at_barrier,
+)
 from .names import complete
 
 __all__ = ("Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier")
@@ -20,6 +26,8 @@ class Barrier(locks.Barrier):
     def __init__(self, parties: int) -> None:
         super().__init__(parties)
         self._cond = Condition()
+
+    wait = _wait_at_barrier
 
 
 complete(globals())

@@ -90,25 +90,6 @@ fn sign(number: &Bound<'_, PyAny>) -> Option<Ordering> {
     number.cast_exact::<PyFloat>().ok()?.value().partial_cmp(&0.0)
 }
 
-/// asyncio's function of this name with `answer` before it. What somebody else has put in its place
-/// is left alone: that is not a function of asyncio's own module.
-fn answered<'py, F>(
-    asyncio: &Bound<'py, PyModule>,
-    name: &str,
-    doc: &str,
-    answer: F,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    F: for<'a> Fn(Python<'a>, Args<'_, 'a>) -> PyResult<Option<Bound<'a, PyAny>>> + Copy + 'static,
-{
-    let original = asyncio.getattr(name)?;
-    let globals = original.getattr_opt(intern!(asyncio.py(), "__globals__"))?;
-    if !globals.is_some_and(|globals| globals.is(asyncio.dict())) {
-        return Ok(original);
-    }
-    method::answered(&original, "batonloop", doc, answer)
-}
-
 /// Adds the functions to the module.
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -120,10 +101,15 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "create_task",
         method::function(module, name, c"create_task", CREATE_TASK, create_task)?,
     )?;
-    module.add("sleep", answered(&asyncio, "sleep", SLEEP, sleep)?)?;
+    let original = asyncio.getattr(intern!(py, "sleep"))?;
+    module.add("sleep", method::answered(&original, &asyncio.dict(), name, SLEEP, sleep)?)?;
     names::CURRENT_TASK.get(py)?;
     #[cfg(Py_3_12)]
-    module.add("wait_for", answered(&asyncio, "wait_for", WAIT_FOR, wait_for)?)?;
+    {
+        let original = asyncio.getattr(intern!(py, "wait_for"))?;
+        let made = method::answered(&original, &asyncio.dict(), name, WAIT_FOR, wait_for)?;
+        module.add("wait_for", made)?;
+    }
     module.add("all_tasks", asyncio.getattr(intern!(py, "all_tasks"))?)?;
     module.add("current_task", asyncio.getattr(intern!(py, "current_task"))?)?;
     Ok(())

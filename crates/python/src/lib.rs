@@ -129,9 +129,7 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn add_classes_on_the_loop(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("Queue", queues::make_type(py)?)?;
-    for primitive in locks::make_types(py)? {
-        module.add(primitive.name()?, primitive)?;
-    }
+    locks::add(module)?;
     module.add("Timeout", timeouts::make_type(py)?)?;
     module.add("StreamReader", streams::make_reader_type(py)?)?;
     module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;

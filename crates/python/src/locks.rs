@@ -1,4 +1,4 @@
-//! Lock, Event, Condition, Semaphore and BoundedSemaphore.
+//! Lock, Event, Condition, Semaphore and BoundedSemaphore, and what Barrier does in its turns.
 //!
 //! Who has to wait appends a future of the running loop to `_waiters`, a deque that everybody may
 //! look at, and takes it out again when the wait is over, however it ended. Who lets others go on
@@ -16,7 +16,9 @@ use batonloop_cpython::locks::{BoundedSemaphore, Condition, Event, Lock, LockFie
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
+use pyo3::types::{
+    PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyString, PyType, PyTypeMethods,
+};
 use pyo3::{Bound, PyResult, PyTypeInfo, Python, intern};
 
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
@@ -32,6 +34,7 @@ use crate::parameters::Words;
 
 mod event;
 mod condition;
+mod barrier;
 mod semaphore;
 
 use semaphore::{ENTER_SEMAPHORE, is_plain_semaphore, release_semaphore};
@@ -395,8 +398,16 @@ fn make_lock(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
 
+/// Adds the types to the module, and what a barrier needs.
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    for primitive in make_types(module.py())? {
+        module.add(primitive.name()?, primitive)?;
+    }
+    barrier::add(module)
+}
+
 /// Makes the types.
-pub(crate) fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 5]> {
+fn make_types(py: Python<'_>) -> PyResult<[Bound<'_, PyType>; 5]> {
     let (lock, condition) = (make_lock(py)?, condition::make_condition(py)?);
     let semaphore = semaphore::make_semaphore(py)?;
     #[cfg(not(Py_3_14))]

@@ -78,6 +78,10 @@ pub(crate) static DISCARD_FROM_AWAITED_BY: Imported =
     Imported::new("_asyncio", "future_discard_from_awaited_by");
 #[cfg(all(Py_3_12, not(Py_3_14)))]
 pub(crate) static CURRENT_TASKS: Imported = Imported::new("_asyncio", "_current_tasks");
+pub(crate) static BARRIER: Imported = Imported::new("batonloop.locks", "Barrier");
+pub(crate) static BARRIER_STATE: Imported = Imported::new("asyncio.locks", "_BarrierState");
+pub(crate) static BROKEN_BARRIER_ERROR: Imported =
+    Imported::new("asyncio.exceptions", "BrokenBarrierError");
 pub(crate) static ASYNCIO_CONDITION: Imported = Imported::new("asyncio.locks", "Condition");
 pub(crate) static ASYNCIO_SEMAPHORE: Imported = Imported::new("asyncio.locks", "Semaphore");
 pub(crate) static QUEUE_EMPTY: Imported = Imported::new("asyncio.queues", "QueueEmpty");

@@ -10,7 +10,7 @@
 use std::ptr;
 use std::sync::OnceLock;
 
-use pyo3::types::{PyAny, PyAnyMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyDict};
 use pyo3::{Bound, PyResult, Python, ffi};
 
 use super::{Args, conjure, enter};
@@ -21,14 +21,15 @@ static INTERPRETED: OnceLock<ffi::vectorcallfunc> = OnceLock::new();
 /// A function as `original` is, in `module_name`, which calls `answer` first; where that has no
 /// answer, the code of `original` runs.
 ///
-/// If somebody has put something else than a function in the place of `original`, that is given
-/// back as it is.
+/// If somebody has put something else in the place of `original` than a function whose globals are
+/// `home`, that is given back as it is.
 ///
 /// # Errors
 ///
 /// `MemoryError`.
 pub fn answered<'py, F>(
     original: &Bound<'py, PyAny>,
+    home: &Bound<'py, PyDict>,
     module_name: &str,
     doc: &str,
     _answer: F,
@@ -38,6 +39,9 @@ where
 {
     // SAFETY: the object is alive; the check reads its type.
     if unsafe { ffi::PyFunction_Check(original.as_ptr()) } == 0 {
+        return Ok(original.clone());
+    }
+    if !original.getattr("__globals__")?.is(home) {
         return Ok(original.clone());
     }
     let function = copy(original)?;

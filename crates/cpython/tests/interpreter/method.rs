@@ -269,7 +269,8 @@ fn a_function_answers_what_it_can_and_runs_its_code_for_the_rest() {
     with_python(|py| {
         let names = define(py, ANSWERED);
         let original = name(&names, "function");
-        let made = answered(&original, "here", "What it does.", answer).expect("a function");
+        let made =
+            answered(&original, &names, "here", "What it does.", answer).expect("a function");
         let run = |code: &std::ffi::CStr| {
             names.as_any().set_item("made", &made).expect("a name");
             names.as_any().set_item("f", &original).expect("a name");
@@ -304,7 +305,8 @@ fn a_function_answers_what_it_can_and_runs_its_code_for_the_rest() {
 fn a_function_raises_what_its_answer_raises_and_keeps_no_argument() {
     with_python(|py| {
         let names = define(py, ANSWERED);
-        let made = answered(&name(&names, "function"), "here", "", answer).expect("a function");
+        let made =
+            answered(&name(&names, "function"), &names, "here", "", answer).expect("a function");
         let object = thing(py);
         let alone = [count(&made), count(&object)];
         assert!(made.call1((&object,)).expect("it answers").is(&object));
@@ -323,11 +325,15 @@ except BaseException as error: caught = error
 }
 
 #[test]
-fn what_is_no_function_is_given_back() {
+fn what_is_no_function_of_its_home_is_given_back() {
     with_python(|py| {
+        let names = define(py, ANSWERED);
+        let other = define(py, c"");
         let builtin = py.eval(c"len", None, None).expect("a builtin");
-        assert!(answered(&builtin, "here", "", answer).expect("itself").is(&builtin));
+        assert!(answered(&builtin, &names, "here", "", answer).expect("itself").is(&builtin));
         let object = thing(py);
-        assert!(answered(&object, "here", "", answer).expect("itself").is(&object));
+        assert!(answered(&object, &names, "here", "", answer).expect("itself").is(&object));
+        let elsewhere = name(&names, "function");
+        assert!(answered(&elsewhere, &other, "here", "", answer).expect("itself").is(&elsewhere));
     });
 }

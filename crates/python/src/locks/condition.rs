@@ -35,19 +35,19 @@ use crate::mixins::{
 };
 use crate::names::{self, boolean, none};
 
-type PyCondition<'py> = Bound<'py, Condition>;
+pub(super) type PyCondition<'py> = Bound<'py, Condition>;
 
 /// The stage at which a condition's lock is acquired again.
 const ACQUIRING: u8 = 2;
 
 /// `wait()`: whatever ends it after it began to wait passes the notice on.
-static WAIT_FOR_NOTICE: Body = Body {
+pub(super) static WAIT_FOR_NOTICE: Body = Body {
     name: "wait",
     qualified_name: "Condition.wait",
     step: |this, thrown| {
         drive(this, thrown, |this, stage, given| {
             let owner = owner(this);
-            let condition = condition(&owner)?;
+            let condition = of(&owner)?;
             let stepped = wait_for_notice(this, condition, stage, given);
             if stepped.is_err() && stage != CREATED && passes_notices_on(this.py())? {
                 // The notice may have been for this one: another waiter gets it.
@@ -82,8 +82,8 @@ static WAIT_FOR_PREDICATE: Body = Body {
     },
 };
 
-/// The condition whose method a coroutine is of.
-fn condition<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<&'a PyCondition<'py>> {
+/// An object as the condition that it is; whose method a coroutine is of, for one.
+pub(super) fn of<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<&'a PyCondition<'py>> {
     kind::cast::<Condition>(owner).ok_or_else(|| exceptions::stranger(owner))
 }
 
@@ -117,7 +117,7 @@ fn ensure_acquired(condition: &PyCondition<'_>, action: &str) -> PyResult<()> {
 }
 
 /// `release()` of the lock, whatever lock that is.
-fn release_of(condition: &PyCondition<'_>) -> PyResult<()> {
+pub(super) fn release_of(condition: &PyCondition<'_>) -> PyResult<()> {
     match plain_lock(condition) {
         Some(lock) => release_lock(&lock),
         None => condition.call_method0(intern!(condition.py(), "release")).map(drop),
@@ -264,7 +264,7 @@ fn notify<'py>(condition: &PyCondition<'py>, args: Args<'_, 'py>) -> PyResult<Bo
 }
 
 /// `notify_all()`: as many as wait now. A subclass may have its own idea of how many that is.
-fn notify_all<'py>(condition: &PyCondition<'py>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn notify_all<'py>(condition: &PyCondition<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = condition.py();
     if kind::is_exact::<Condition>(condition) {
         ensure_acquired(condition, "notify")?;
