@@ -1,12 +1,18 @@
-"""Loops of both worlds whose time jumps to the next timer when nothing is ready."""
+"""Loops of both worlds whose time jumps to the next timer when nothing is ready.
+
+For tests of what happens inside a loop. Where the kernel, a thread, a child or the clock itself is
+awaited, time is real.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from conftest import World
+if TYPE_CHECKING:
+    from conftest import World
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -43,3 +49,9 @@ def new_virtual_loop(world: World) -> Any:
     import batonloop.testing
 
     return batonloop.testing.new_event_loop()
+
+
+def run_in_virtual_time(world: World, main: Coroutine[Any, Any, Any]) -> Any:
+    """As `world.run()`, in a new loop whose time is virtual."""
+    with world.Runner(loop_factory=lambda: new_virtual_loop(world)) as runner:
+        return runner.run(main)

@@ -2,9 +2,11 @@
 
 Every test runs on stock asyncio first and on batonloop after that, with the same expectations.
 A test that takes the `world` fixture says the world's names (`world.Task`, `world.run`, ...);
-a test that takes `loop` gets a fresh loop of that world and need not close it. Whatever such a
-test logs at ERROR on asyncio's logger fails it, and so does a file descriptor that it leaves
-open; a test that means to log asks for `logged`, or is marked `may_log`.
+a test that takes `loop` gets a fresh loop of that world and need not close it. One that takes
+`virtual_loop` gets one whose time jumps to the next timer, so that nobody waits: for all that
+happens inside a loop. Whatever such a test logs at ERROR on asyncio's logger fails it, and so does
+a file descriptor that it leaves open; a test that means to log asks for `logged`, or is marked
+`may_log`.
 
 BATONLOOP_TEST_WORLDS=asyncio (or =batonloop) restricts a run to one world.
 """
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clock_tools import new_virtual_loop
 
 # What fails in them is explained as it is in a test.
 pytest.register_assert_rewrite(
@@ -312,6 +315,14 @@ def ours() -> World:
 def loop(world: World) -> Iterator[Any]:
     """A fresh loop of this world, not running and not the thread's current one."""
     result = world.new_event_loop()
+    yield result
+    result.close()
+
+
+@pytest.fixture
+def virtual_loop(world: World) -> Iterator[Any]:
+    """As `loop`, but its time is virtual: it begins at 0 and jumps to the next timer."""
+    result = new_virtual_loop(world)
     yield result
     result.close()
 

@@ -84,40 +84,40 @@ def test_in_a_task_the_current_task_is_that_task(world: Any, loop: Any) -> None:
     assert current(world, loop) is None
 
 
-def test_each_task_is_current_in_its_own_steps(world: Any, loop: Any) -> None:
+def test_each_task_is_current_in_its_own_steps(world: Any, virtual_loop: Any) -> None:
     async def main() -> list[Any]:
         seen = []
-        for delay in (0, 0.001, 0):
+        for delay in (0, 1, 0):
             seen.append(current(world))
             await world.sleep(delay)
         return seen
 
     async def all_of_them() -> None:
-        tasks = [loop.create_task(main()) for _ in range(10)]
+        tasks = [virtual_loop.create_task(main()) for _ in range(10)]
         me = current(world)
         for task in tasks:
             assert await task == [task] * 3
             assert current(world) is me
 
-    loop.run_until_complete(all_of_them())
+    virtual_loop.run_until_complete(all_of_them())
 
 
-def test_in_a_callback_there_is_no_current_task(world: Any, loop: Any) -> None:
+def test_in_a_callback_there_is_no_current_task(world: Any, virtual_loop: Any) -> None:
     seen: list[Any] = []
 
     async def main() -> None:
-        loop.call_soon(lambda: seen.append(current(world)))
-        loop.call_later(0, lambda: seen.append(current(world, loop)))
-        loop.call_soon_threadsafe(lambda: seen.append(current(world)))
-        future = loop.create_future()
+        virtual_loop.call_soon(lambda: seen.append(current(world)))
+        virtual_loop.call_later(0, lambda: seen.append(current(world, virtual_loop)))
+        virtual_loop.call_soon_threadsafe(lambda: seen.append(current(world)))
+        future = virtual_loop.create_future()
         future.add_done_callback(lambda _: seen.append(current(world)))
         future.set_result(None)
-        await world.sleep(0.002)
+        await world.sleep(1)
 
-    task = loop.create_task(main())
+    task = virtual_loop.create_task(main())
     task.add_done_callback(lambda _: seen.append(current(world)))
-    loop.run_until_complete(task)
-    world.turn(loop)
+    virtual_loop.run_until_complete(task)
+    world.turn(virtual_loop)
     assert seen == [None] * 5
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from io_tools import until
 from net_tools import Recorder, wired
 
 
@@ -99,6 +100,7 @@ def test_a_connection_that_sends_a_file_is_still_a_client(
 
     async def main() -> None:
         sent: list[asyncio.Task[Any]] = []
+        begun = asyncio.Event()
 
         async def serve(_: Any, writer: asyncio.StreamWriter) -> None:
             with path.open("rb") as file:
@@ -106,12 +108,13 @@ def test_a_connection_that_sends_a_file_is_still_a_client(
 
         def connected(reader: Any, writer: asyncio.StreamWriter) -> None:
             sent.append(loop.create_task(serve(reader, writer)))
+            begun.set()
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         client = socket.create_connection(server.sockets[0].getsockname())
-        while not sent:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await begun.wait()
+        client.setblocking(False)
+        assert await loop.sock_recv(client, 1) == b"x"
         server.close()
         server.abort_clients()
         await asyncio.wait_for(server.wait_closed(), 10)
@@ -163,7 +166,7 @@ def test_no_signal_goes_to_a_child_that_close_has_reaped(
         transport.close()
         monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
         transport.kill()
-        await asyncio.sleep(0.05)
+        await transport._wait()
 
     ours.run(main())
     assert sent == []
@@ -188,13 +191,11 @@ def test_a_server_outlives_a_protocol_that_is_none(
         clients = []
         for _ in range(3):
             clients.append(socket.create_connection(server.sockets[0].getsockname()))
-            await asyncio.sleep(0.01)
-        assert len(made) == 3
-        assert isinstance(made[2], Recorder)
-        assert made[2].transport is not None
+            await until(lambda: len(made) == len(clients))
+        await until(lambda: made[2].transport is not None)
         for client in clients:
             client.close()
-        await asyncio.sleep(0.02)
+        await until(lambda: made[0].lost and made[2].lost)
         server.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)

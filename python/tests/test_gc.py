@@ -306,18 +306,20 @@ def test_a_task_not_yet_begun_is_held_by_the_loop(world: World, loop: Any) -> No
     assert ref() is None
 
 
-def test_a_sleeping_task_is_held_by_its_timer(world: World, loop: Any) -> None:
+def test_a_sleeping_task_is_held_by_its_timer(world: World, virtual_loop: Any) -> None:
     log: list[str] = []
 
     async def main() -> None:
-        await world.sleep(0.005)
+        await world.sleep(3600)
         log.append("woken")
 
-    ref = weakref.ref(loop.create_task(main()))
-    world.turn(loop)
+    ref = weakref.ref(virtual_loop.create_task(main()))
+    world.turn(virtual_loop)
     gc.collect()
     assert ref() is not None
-    world.run_until(loop, lambda: log == ["woken"])
+    virtual_loop.call_later(3601, virtual_loop.stop)
+    virtual_loop.run_forever()
+    assert log == ["woken"]
 
 
 def test_a_task_that_waits_for_a_descriptor_is_held_by_it(world: World, loop: Any) -> None:
@@ -526,15 +528,16 @@ def test_a_destructor_may_cancel_the_handle_next_to_run(world: World, loop: Any)
     assert victim.cancelled()
 
 
-def test_a_destructor_may_stop_the_loop(world: World, loop: Any, in_time: None) -> None:
+def test_a_destructor_may_stop_the_loop(world: World, virtual_loop: Any) -> None:
     class Last:
         def __del__(self) -> None:
-            loop.stop()
+            virtual_loop.stop()
 
-    loop.call_soon(lambda last: None, Last())
-    loop.call_later(0.001, int)
-    loop.call_later(0.002, int)
-    loop.run_forever()
+    virtual_loop.call_soon(lambda last: None, Last())
+    virtual_loop.call_later(1, int)
+    virtual_loop.call_later(2, int)
+    virtual_loop.run_forever()
+    assert virtual_loop.time() == 0
 
 
 def test_a_weak_references_callback_may_use_the_loop(world: World, loop: Any) -> None:

@@ -294,7 +294,7 @@ def test_control_c_cancels_the_main_task(world: World, in_time: None) -> None:
     log: list[str] = []
 
     async def main() -> None:
-        asyncio.get_running_loop().call_later(0.005, press_control_c)
+        asyncio.get_running_loop().call_soon(press_control_c)
         try:
             await world.sleep(3600)
         except asyncio.CancelledError:
@@ -321,7 +321,7 @@ def test_control_c_wakes_a_resting_program(world: World, in_time: None) -> None:
 
 def test_a_main_that_does_not_mind_control_c_ends_as_it_likes(world: World, in_time: None) -> None:
     async def main() -> str:
-        asyncio.get_running_loop().call_later(0.005, press_control_c)
+        asyncio.get_running_loop().call_soon(press_control_c)
         try:
             await world.sleep(3600)
         except asyncio.CancelledError:
@@ -333,8 +333,7 @@ def test_a_main_that_does_not_mind_control_c_ends_as_it_likes(world: World, in_t
 
 def test_a_second_control_c_does_not_ask(world: World, in_time: None) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.005, press_control_c)
+        asyncio.get_running_loop().call_soon(press_control_c)
         try:
             await world.sleep(3600)
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import select
 import socket
 import ssl
 import struct
@@ -18,6 +19,11 @@ from conftest import World
 from io_tools import PY, listening, pair, refusal, run, tcp, turns, until
 
 DATA = bytes(range(256)) * 2000 + b"end"
+
+
+def is_readable(sock: Any) -> bool:
+    """Whether something has come for it that nobody has read yet."""
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 class Peer(asyncio.Protocol):
@@ -296,7 +302,7 @@ def test_a_cancelled_sendfile_has_sent_a_beginning(world: World, loop: Any, path
             far.transport.pause_reading()
             with path.open("rb") as file:
                 sending = asyncio.ensure_future(loop.sendfile(near.transport, file))
-                await asyncio.sleep(0.01)
+                await until(lambda: is_readable(far.transport.get_extra_info("socket")))
                 assert not sending.done()
                 sending.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -491,7 +497,7 @@ def test_a_cancelled_sock_sendfile_leaves_the_socket_usable(
         near, far = pair()
         with near, far, path.open("rb") as file:
             sending = asyncio.ensure_future(loop.sock_sendfile(near, file))
-            await asyncio.sleep(0.005)
+            await until(lambda: is_readable(far))
             assert not sending.done()
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from clock_tools import new_virtual_loop
+from clock_tools import run_in_virtual_time
 from conftest import World
 
 Attempt = Callable[[], Coroutine[Any, Any, Any]]
@@ -43,8 +43,7 @@ class Race:
         return run
 
     def run(self, *attempts: Attempt, delay: float | None) -> Any:
-        with asyncio.Runner(loop_factory=lambda: new_virtual_loop(self.world)) as runner:
-            return runner.run(self.staggered_race(attempts, delay))
+        return run_in_virtual_time(self.world, self.staggered_race(attempts, delay))
 
 
 @pytest.fixture
@@ -105,8 +104,7 @@ def test_a_cancelled_race_cancels_its_attempts(race: Race) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with asyncio.Runner(loop_factory=lambda: new_virtual_loop(race.world)) as runner:
-        runner.run(main())
+    run_in_virtual_time(race.world, main())
     cancelled = {what for time, what in race.story if time == 5}
     # Some versions leave the attempts to the end of the loop, where they are cancelled, too.
     assert cancelled == {"one is cancelled", "two is cancelled"}

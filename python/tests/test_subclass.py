@@ -141,14 +141,14 @@ def test_call_soon_may_be_replaced_on_the_loop_itself(world: World, loop: Any) -
 
 def test_sleeping_asks_call_later_and_that_asks_call_at(world: World) -> None:
     loop = looked_through(world, "call_later", "call_at")
-    loop.run_until_complete(world.sleep(0.001))
+    loop.run_until_complete(world.sleep(1e-9))
     assert loop.calls == ["call_later", "call_at"]
     loop.close()
 
 
 def test_sleeping_asks_create_future(world: World) -> None:
     loop = looked_through(world, "create_future")
-    loop.run_until_complete(world.sleep(0.001))
+    loop.run_until_complete(world.sleep(1e-9))
     loop.run_until_complete(world.sleep(0))
     assert loop.calls == ["create_future"]
     loop.close()
@@ -157,7 +157,7 @@ def test_sleeping_asks_create_future(world: World) -> None:
 def test_an_overridden_call_later_moves_the_sleeps(world: World) -> None:
     class Hurrying(world.EventLoop):  # type: ignore[name-defined,misc]
         def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
-            return super().call_later(delay / 1e6, callback, *args, context=context)
+            return super().call_later(delay / 1e12, callback, *args, context=context)
 
     loop = Hurrying()
     assert loop.run_until_complete(world.sleep(3600, "woken")) == "woken"
@@ -207,7 +207,7 @@ def test_a_subclass_may_hand_out_futures_and_tasks_of_its_own(world: World) -> N
 
     async def main() -> Any:
         assert type(asyncio.current_task()) is MyTask
-        await world.sleep(0.001)
+        await world.sleep(1e-9)
         future = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(future.set_result, type(future))
         return await future

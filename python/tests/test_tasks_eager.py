@@ -456,7 +456,7 @@ def test_an_eager_factory_hands_its_constructor_asyncio_s_arguments(world: Any, 
     assert all(each["eager_start"] is True for each in calls["world"])
 
 
-def test_gather_and_task_groups_over_eager_tasks(world: Any, loop: Any) -> None:
+def test_gather_and_task_groups_over_eager_tasks(world: Any, virtual_loop: Any) -> None:
     log: list[str] = []
 
     async def work(number: int, delay: float) -> int:
@@ -466,15 +466,15 @@ def test_gather_and_task_groups_over_eager_tasks(world: Any, loop: Any) -> None:
         return number
 
     async def main() -> Any:
-        gathered = await asyncio.gather(work(1, -1), work(2, 0), work(3, 0.001))
+        gathered = await asyncio.gather(work(1, -1), work(2, 0), work(3, 1))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work(number, delay)) for number, delay in ((4, -1), (5, 0))]
         async with asyncio.timeout(5):
             six = await world.create_task(work(6, 0))
         return gathered, [each.result() for each in tasks], six
 
-    loop.set_task_factory(world.eager_task_factory)
-    assert loop.run_until_complete(main()) == ([1, 2, 3], [4, 5], 6)
+    virtual_loop.set_task_factory(world.eager_task_factory)
+    assert virtual_loop.run_until_complete(main()) == ([1, 2, 3], [4, 5], 6)
     assert log == [f"start {number}" for number in range(1, 7)]
 
 

@@ -311,7 +311,7 @@ def test_what_a_subclass_overrides_is_called(world: World) -> None:
                 await asyncio.get_running_loop().create_future()
         assert calls == [("reschedule", 0), "_on_timeout"]
         with pytest.raises(TimeoutError):
-            async with Mine(asyncio.get_running_loop().time() + 1e-4):
+            async with Mine(asyncio.get_running_loop().time() + 1e-9):
                 await asyncio.get_running_loop().create_future()
         assert len(calls) == 4
 
@@ -381,21 +381,21 @@ def test_other_tasks_are_asked_through_their_methods(world: World, loop: Any) ->
     assert asked == ["cancelling", "cancel", "uncancel"]
 
 
-def test_a_task_that_refuses_to_be_cancelled_is_reported(world: World, loop: Any) -> None:
+def test_a_task_that_refuses_to_be_cancelled_is_reported(world: World, virtual_loop: Any) -> None:
     class Stubborn(world.Future):  # type: ignore[name-defined, misc]
         def cancel(self, msg: Any = None) -> bool:
             raise LookupError("never")
 
-    reports = gather_reports(loop)
+    reports = gather_reports(virtual_loop)
 
     async def main() -> None:
-        future = Stubborn(loop=loop)
-        loop.call_later(0.001, future.set_result, None)
-        async with world.module.timeout(1e-6) as timeout:
+        future = Stubborn(loop=virtual_loop)
+        virtual_loop.call_later(2, future.set_result, None)
+        async with world.module.timeout(1) as timeout:
             await future
         assert not timeout.expired()
 
-    loop.run_until_complete(main())
+    virtual_loop.run_until_complete(main())
     assert [str(report["exception"]) for report in reports] == ["never"]
     assert "Timeout._on_timeout" in reports[0]["message"]
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import open_fds
 from tls_tools import (
     CERTS,
     BufferedRecorder,
@@ -331,9 +332,10 @@ def test_a_client_without_the_certificate_that_is_wanted(tls: Tls, tls_loop: Any
 
     async def main() -> None:
         async with serving(factory, context) as port:
+            before = open_fds()
             with pytest.raises((ssl.SSLError, ConnectionResetError)):
                 await connect(port, Recorder, client_context())
-            await asyncio.sleep(0.01)
+            await until(lambda: open_fds() == before)
 
     run(tls_loop, main())
     assert [protocol.story for protocol in made] == [[]]
@@ -353,9 +355,10 @@ def test_a_certificate_that_cannot_be_trusted(
 
     async def main() -> None:
         async with serving(Recorder, server_context(certificate)) as port:
+            before = open_fds()
             with pytest.raises(ssl.SSLCertVerificationError, match=words):
                 await connect(port, lambda: client, client_context(), name)
-            await asyncio.sleep(0.01)
+            await until(lambda: open_fds() == before)
 
     run(tls_loop, main())
     assert client.story == []
@@ -367,10 +370,11 @@ def test_no_version_in_common(tls: Tls, tls_loop: Any) -> None:
 
     async def main() -> None:
         async with serving(Recorder, context) as port:
+            before = open_fds()
             # The server tears the connection down, and may be quicker than its alert.
             with pytest.raises((ssl.SSLError, ConnectionResetError)):
                 await connect(port, Recorder, client_side)
-            await asyncio.sleep(0.01)
+            await until(lambda: open_fds() == before)
 
     run(tls_loop, main())
 
@@ -412,6 +416,7 @@ def test_start_tls_that_fails(tls: Tls, tls_loop: Any) -> None:
     client = Recorder()
 
     async def main() -> None:
+        before = open_fds()
         listening = await loop.create_server(Echo, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
         plain, _ = await loop.create_connection(lambda: client, "127.0.0.1", port)
@@ -421,7 +426,7 @@ def test_start_tls_that_fails(tls: Tls, tls_loop: Any) -> None:
         assert plain.is_closing()
         listening.close()
         await listening.wait_closed()
-        await asyncio.sleep(0.01)
+        await until(lambda: open_fds() == before)
 
     run(loop, main())
 

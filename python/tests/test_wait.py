@@ -70,17 +70,17 @@ def test_until_the_first_fails(world: World, loop: Any) -> None:
     assert reports == []
 
 
-def test_a_timeout(world: World, loop: Any) -> None:
+def test_a_timeout(world: World, virtual_loop: Any) -> None:
     async def main() -> None:
-        fast, slow = loop.create_task(give(1)), loop.create_future()
-        assert await world.module.wait([fast, slow], timeout=0.001) == ({fast}, {slow})
+        fast, slow = virtual_loop.create_task(give(1)), virtual_loop.create_future()
+        assert await world.module.wait([fast, slow], timeout=10) == ({fast}, {slow})
         assert slow._callbacks is None
         assert await world.module.wait([fast, slow], timeout=0) == ({fast}, {slow})
         # One that is not needed is taken back.
         assert await world.module.wait([fast], timeout=1000) == ({fast}, set())
         slow.cancel()
 
-    run(loop, main)
+    run(virtual_loop, main)
 
 
 def test_wrong_arguments(world: World, loop: Any) -> None:
@@ -204,17 +204,17 @@ def test_two_waits_for_one_future(world: World, loop: Any) -> None:
     run(loop, main)
 
 
-def test_in_debug_mode(world: World, loop: Any) -> None:
+def test_in_debug_mode(world: World, virtual_loop: Any) -> None:
     async def main() -> None:
-        loop.set_debug(True)
-        tasks = [loop.create_task(give(n, n)) for n in range(3)]
+        virtual_loop.set_debug(True)
+        tasks = [virtual_loop.create_task(give(n, n)) for n in range(3)]
         assert await world.module.wait(tasks, timeout=1000) == (set(tasks), set())
-        future = loop.create_future()
-        loop.call_soon(loop.set_debug, False)
-        loop.call_later(0.001, future.set_result, 1)
+        future = virtual_loop.create_future()
+        virtual_loop.call_soon(virtual_loop.set_debug, False)
+        virtual_loop.call_later(1, future.set_result, 1)
         assert await world.module.wait([future]) == ({future}, set())
 
-    run(loop, main)
+    run(virtual_loop, main)
 
 
 def test_nothing_is_kept_alive(world: World, loop: Any) -> None:

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from . import worlds
 from .comparison import Difference, compare
 from .programs import Program, programs
+from .themes import THEMES
 
 PER_SEED = 1000
 
 
-def hunt(world: worlds.World, count: int, seed_number: int) -> None:
-    """Compare `count` programs of one seed."""
+def hunt(world: worlds.World, count: int, seed_number: int, *themes: str) -> None:
+    """Compare `count` programs of one seed, of these themes or of all."""
     stock = worlds.stock()
 
     @seed(seed_number)
@@ -29,7 +30,7 @@ def hunt(world: worlds.World, count: int, seed_number: int) -> None:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    @given(programs())
+    @given(programs(*themes))
     def agree(program: Program) -> None:
         compare(str(program), stock, world)
 
@@ -42,13 +43,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     ways = ("batonloop", "batonloop_loop_only", "plain", "stock")
     parser.add_argument("--world", choices=ways, default=ways[0])
+    parser.add_argument("--theme", choices=THEMES, action="append", default=[])
     options = parser.parse_args()
     world = getattr(worlds, options.world)()
     left, number = options.programs, options.seed
     while left > 0:
         count = min(left, PER_SEED)
         try:
-            hunt(world, count, number)
+            hunt(world, count, number, *options.theme)
         except Difference as difference:
             print(f"seed {number}: {difference}")
             return 1

@@ -42,8 +42,11 @@ MOST_EVENTS = 400
 # How many bytes a stream takes before it asks for a pause.
 MOST_WAITING = 6
 REPR = re.compile(r"<[^<>]*>")
-# Where a callback of the library stands in its file.
-PLACE = re.compile(r" at /\S*/(?:asyncio|batonloop)/\w+\.py:\d+")
+# Where a callback or a coroutine of the library stands in its file; a native one is in none. What
+# reprlib has shortened says the end of it at most.
+PLACE = re.compile(
+    r" at (?:/\S*/(?:asyncio|batonloop)/\w+\.py|<batonloop>):\d+|(?<=\.\.\.)[\w/.]+>?:\d+"
+)
 
 Event = tuple[Any, ...]
 
@@ -288,9 +291,7 @@ class Execution:
         loop.call_soon(self._tick)
         contextvars.Context().run(exec, program, names)
         self._go_on(TURNS)
-        for _ in range(2):
-            self._cancel_what_is_left()
-            self._go_on(self._turn + TURNS_AFTER_THE_END)
+        self._end()
         self._ended = True
         for name, value in sorted(names.items()):
             if re.fullmatch(r"[ftgh]\d", name):
@@ -323,6 +324,17 @@ class Execution:
             if self._done:
                 return
             self._note("stopped")
+
+    def _end(self) -> None:
+        """Cancel what is left twice, and then as long as that ends something.
+
+        Not in close(): that cancels in the order of a set.
+        """
+        rounds, before = 0, 0
+        while rounds < 2 or 0 < len(self._pending()) < before:
+            rounds, before = rounds + 1, len(self._pending())
+            self._cancel_what_is_left()
+            self._go_on(self._turn + TURNS_AFTER_THE_END)
 
     def _close(self) -> None:
         self._last_turn = self._turn + TURNS_AFTER_THE_END
@@ -402,6 +414,7 @@ class Execution:
         class SubTask(world.asyncio.Task):  # type: ignore[misc, name-defined]
             """A user's own."""
 
+        lock = world.asyncio.Lock()
         wire = Wire(self._note, self._wait_a_turn, loop)
         reader = world.asyncio.StreamReader(limit=8, loop=loop)
         protocol = world.asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -417,6 +430,7 @@ class Execution:
             "body": self._body,
             "callback": self._callback,
             "nothing": self._body(_nothing),
+            "hold": _hold,
             "of": self._coroutine_of,
             "run_until_complete": self._run_until_complete,
             "run_forever": self._run_forever,
@@ -437,10 +451,11 @@ class Execution:
             "StockTask": STOCK["Task"],
             "PlainFuture": PlainFuture,
             "PlainTask": PlainTask,
-            "lock": world.asyncio.Lock(),
+            "lock": lock,
             "sem": world.asyncio.BoundedSemaphore(2),
             "event": world.asyncio.Event(),
             "cond": world.asyncio.Condition(),
+            "shared": world.asyncio.Condition(lock),
             "permits": world.asyncio.Semaphore(1),
             "queue": world.asyncio.Queue(2),
             "heap": world.asyncio.PriorityQueue(2),
@@ -450,6 +465,7 @@ class Execution:
             "protocol": protocol,
             "writer": world.asyncio.StreamWriter(wire, protocol, reader, loop),
             "bar": world.asyncio.Barrier(2),
+            "trio": world.asyncio.Barrier(3),
         }
 
     def _itself(self) -> Any:
@@ -616,11 +632,12 @@ class Execution:
 
 def _left_in(names: dict[str, Any]) -> Event:
     """The state of what tasks wait at: a permit, an item or a byte that is lost shows here."""
-    lock, event, condition, barrier = (names[n] for n in ("lock", "event", "cond", "bar"))
+    lock, event, condition = names["lock"], names["event"], names["cond"]
+    barriers = [names["bar"], names["trio"]]
     semaphores = [names["sem"], names["permits"]]
     queues = [names["queue"], names["heap"], names["stack"]]
     reader, protocol = names["reader"], names["protocol"]
-    waiting = [each._waiters for each in (lock, event, condition, *semaphores)]
+    waiting = [each._waiters for each in (lock, event, condition, names["shared"], *semaphores)]
     waiting += [waiters for queue in queues for waiters in (queue._getters, queue._putters)]
     return (
         lock.locked(),
@@ -629,7 +646,7 @@ def _left_in(names: dict[str, Any]) -> Event:
         condition.locked(),
         [(list(queue._queue), queue._unfinished_tasks) for queue in queues],
         [getattr(queue, "_is_shutdown", None) for queue in queues],
-        (barrier.n_waiting, barrier.broken, barrier._state.value, barrier._count),
+        [(each.n_waiting, each.broken, each._state.value, each._count) for each in barriers],
         (bytes(reader._buffer), reader._eof, reader._paused, reader._waiter is None),
         (protocol._paused, protocol._connection_lost, len(protocol._drain_waiters)),
         [len(waiters or ()) for waiters in waiting],
@@ -647,6 +664,13 @@ async def _nothing() -> None:
 
 
 _nothing.__name__ = "nothing"
+
+
+async def _hold(lock: Any, method: str = "", *args: Any) -> Any:
+    """Acquire a lock, and before it is released call a method of it, or give up a turn."""
+    async with lock:
+        value = getattr(lock, method)(*args) if method else Yield(None)
+        return await value if hasattr(value, "__await__") else value
 
 
 def _without_reprs(text: str) -> str:

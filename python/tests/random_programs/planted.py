@@ -321,6 +321,211 @@ def a_timeout_cannot_be_moved() -> World:
     return plain(timeout_at=Timeout)
 
 
+@bug("locks")
+def a_lock_wakes_the_last() -> World:
+    class Lock(asyncio.Lock):
+        def _wake_up_first(self) -> None:
+            if self._waiters and not self._waiters[-1].done():
+                self._waiters[-1].set_result(True)
+
+    return plain(Lock=Lock)
+
+
+@bug("locks")
+def a_free_lock_is_for_whoever_comes_first() -> World:
+    class Lock(asyncio.Lock):
+        async def acquire(self) -> Any:
+            if self._locked:
+                return await super().acquire()
+            self._locked = True
+            return True
+
+    return plain(Lock=Lock)
+
+
+@bug("locks")
+def a_waiter_cancelled_when_its_turn_came_passes_it_on_to_nobody() -> World:
+    class Lock(asyncio.Lock):
+        released = False
+
+        def release(self) -> None:
+            self.released = True
+            super().release()
+            self.released = False
+
+        def _wake_up_first(self) -> None:
+            if self.released:
+                super()._wake_up_first()
+
+    return plain(Lock=Lock)
+
+
+@bug("locks")
+def a_cancelled_acquire_loses_its_permit() -> World:
+    class Semaphore(asyncio.Semaphore):
+        async def acquire(self) -> Any:
+            try:
+                return await super().acquire()
+            except asyncio.CancelledError:
+                # What it had been given already is free again by now.
+                self._value = max(self._value - 1, 0)
+                raise
+
+    return plain(Semaphore=Semaphore)
+
+
+@bug("locks")
+def a_semaphore_has_no_bound() -> World:
+    return plain(BoundedSemaphore=asyncio.Semaphore)
+
+
+@bug("locks")
+def an_event_wakes_the_first_only() -> World:
+    class Event(asyncio.Event):
+        def set(self) -> None:
+            waiters = list(self._waiters)
+            del self._waiters[1:]
+            super().set()
+            self._waiters.extend(waiters[1:])
+
+    return plain(Event=Event)
+
+
+@bug("locks")
+def who_waits_for_an_event_looks_again() -> World:
+    class Event(asyncio.Event):
+        async def wait(self) -> Any:
+            while not self.is_set():
+                await super().wait()
+            return True
+
+    return plain(Event=Event)
+
+
+@bug("conditions")
+def notify_wakes_the_last() -> World:
+    class Condition(asyncio.Condition):
+        def notify(self, n: int = 1) -> None:
+            self._waiters.reverse()
+            super().notify(n)
+            self._waiters.reverse()
+
+    return plain(Condition=Condition)
+
+
+@bug("conditions")
+def notify_all_wakes_one_only() -> World:
+    class Condition(asyncio.Condition):
+        def notify_all(self) -> None:
+            self.notify()
+
+    return plain(Condition=Condition)
+
+
+@bug("conditions")
+def a_cancelled_wait_does_not_acquire_again() -> World:
+    class Condition(asyncio.Condition):
+        async def wait(self) -> Any:
+            try:
+                return await super().wait()
+            except asyncio.CancelledError:
+                self.release()
+                raise
+
+    return plain(Condition=Condition)
+
+
+@bug("conditions")
+def wait_for_asks_no_more_than_once() -> World:
+    class Condition(asyncio.Condition):
+        async def wait_for(self, predicate: Callable[[], Any]) -> Any:
+            if not predicate():
+                await self.wait()
+            return predicate()
+
+    return plain(Condition=Condition)
+
+
+@bug("conditions")
+def a_lost_notification_goes_to_nobody_since_3_13() -> World:
+    class Condition(asyncio.Condition):
+        notifies = False
+
+        def notify(self, n: int = 1) -> None:
+            self.notifies = True
+            try:
+                super().notify(n)
+            finally:
+                self.notifies = False
+
+        def _notify(self, n: int) -> None:
+            if self.notifies:
+                super()._notify(n)  # type: ignore[misc]
+
+    return plain(Condition=Condition)
+
+
+@bug("barriers")
+def a_barrier_opens_for_one_too_few() -> World:
+    class Barrier(asyncio.Barrier):
+        def __init__(self, parties: int) -> None:
+            super().__init__(parties)
+            self._parties -= 1
+
+        @property
+        def parties(self) -> int:
+            return self._parties + 1
+
+    return plain(Barrier=Barrier)
+
+
+@bug("barriers")
+def a_barrier_that_empties_lets_newcomers_in() -> World:
+    class Barrier(asyncio.Barrier):
+        async def _block(self) -> None:
+            if self.broken:
+                await super()._block()
+
+    return plain(Barrier=Barrier)
+
+
+@bug("barriers")
+def a_broken_barrier_mends_itself() -> World:
+    class Barrier(asyncio.Barrier):
+        def _exit(self) -> None:
+            if self._count == 0 and self.broken:
+                self._state = asyncio.locks._BarrierState.FILLING
+            super()._exit()
+
+    return plain(Barrier=Barrier)
+
+
+@bug("barriers")
+def who_is_cancelled_at_a_barrier_still_counts() -> World:
+    class Barrier(asyncio.Barrier):
+        async def _wait(self) -> None:
+            try:
+                await super()._wait()
+            except asyncio.CancelledError:
+                self._count += 1
+                raise
+
+    return plain(Barrier=Barrier)
+
+
+@bug("barriers")
+def a_reset_lets_everybody_through() -> World:
+    class Barrier(asyncio.Barrier):
+        async def _wait(self) -> None:
+            try:
+                await super()._wait()
+            except asyncio.BrokenBarrierError:
+                if self.broken:
+                    raise
+
+    return plain(Barrier=Barrier)
+
+
 @bug("queues")
 def a_heap_keeps_no_order() -> World:
     class PriorityQueue(asyncio.Queue[Any]):

@@ -3,8 +3,8 @@
 A program has coroutine functions (`main`, c1, c2, c3), callbacks (k0, k1) and a few variables
 that all of them share: futures f0, f1, tasks t1..t3, outer futures g1..g3 (of gather, shield or a
 thread), handles h0, h1, each kind of lock and queue, and the two ends of a stream. What a name such
-as `log`, `attempt`, `soon`, `of` or `wire` does stands in execution.py, and what a program draws
-from beside futures and tasks in themes.py.
+as `log`, `attempt`, `soon`, `of`, `hold` or `wire` does stands in execution.py, and what a program
+draws from beside futures and tasks in themes.py.
 
 Numbers are levels. A coroutine function only calls functions of a higher level than its own,
 so every program ends. Task t2 runs c2, and g2 stands for things of level 2 or higher; a
@@ -157,6 +157,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     "context": ("", "", ", context=fresh()", ", name='n'"),
     "only_context": ("", "", ", context=ctx0", ", context=ctx1"),
     "sem": ("sem", "permits"),
+    "cond": ("cond", "shared"),
+    "bar": ("bar", "trio"),
     "q": ("queue", "heap", "stack"),
     "size": ("2", "1", "4", "-1", "0", "9"),
     "bytes": ("b'a'", "b'bc;'", "b'd\\n'", "b'efghi'", "b''", "b'j;k\\nlmnop'"),

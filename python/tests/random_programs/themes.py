@@ -35,39 +35,75 @@ class Theme:
         )
 
 
+# So many at once that most of them have to wait.
+_CROWD = "{g} = asyncio.gather({p}, {p}, {p}, return_exceptions={flag})"
+
 LOCKS = Theme(
     plain=(
+        _CROWD,
+        "{g} = asyncio.gather(of(hold, lock), of(hold, lock), {p}, return_exceptions={flag})",
         "attempt(lock.release)",
         "attempt({sem}.release)",
+        "loop.call_later({d}, attempt, lock.release)",
         "loop.call_later({d}, attempt, {sem}.release)",
         "event.set()",
+        "event.set(), event.clear()",
         "event.clear()",
         "loop.call_later({d}, event.set)",
-        "attempt(cond.notify, {n})",
-        "attempt(cond.notify_all)",
-        "attempt(cond.release)",
-        "log([lock.locked(), sem.locked(), permits.locked(), event.is_set(), cond.locked()])",
-        "log([bar.n_waiting, bar.broken])",
+        "log([lock.locked(), sem.locked(), permits.locked(), event.is_set()])",
     ),
     coroutines=(
+        "of(hold, lock)",
+        "of(hold, {sem})",
+        "of(asyncio.wait_for, of(hold, lock), {d})",
+        "of(asyncio.wait_for, of(hold, {sem}), {d})",
+        "of(event.wait)",
         "of(lock.acquire)",
         "of({sem}.acquire)",
-        "of(event.wait)",
-        "of(cond.wait)",
-        "of(cond.wait_for, event.is_set)",
-        "of(cond.acquire)",
-        "of(bar.wait)",
-        "of(bar.wait)",
-        "of(bar.reset)",
-        "of(bar.abort)",
     ),
-    blocks=(
-        ("async with lock:",),
-        ("async with {sem}:",),
-        ("async with cond:",),
-        ("async with cond:", "log(await cond.wait())"),
-        ("async with bar as place:", "log(place)"),
+    blocks=(("async with lock:",), ("async with {sem}:",)),
+)
+
+# One condition has a lock of its own; the other shares one that its users may take without it.
+CONDITIONS = Theme(
+    plain=(
+        _CROWD,
+        "{g} = asyncio.gather(of(hold, cond, 'wait'), of(hold, cond, 'wait'), {p}, {p})",
+        "attempt({cond}.notify, {n})",
+        "attempt({cond}.notify_all)",
+        "attempt({cond}.release)",
+        "loop.call_later({d}, attempt, {cond}.notify)",
+        "event.set(), attempt({cond}.notify_all)",
+        "event.clear()",
+        "log([cond.locked(), lock.locked(), shared.locked(), event.is_set()])",
     ),
+    coroutines=(
+        "of(hold, {cond}, 'wait')",
+        "of(asyncio.wait_for, of(hold, {cond}, 'wait'), {d})",
+        "of(hold, {cond}, 'wait_for', event.is_set)",
+        "of(hold, {cond}, 'notify', {n})",
+        "of(hold, {cond}, 'notify_all')",
+        "of({cond}.wait)",
+        "of({cond}.acquire)",
+    ),
+    blocks=(("async with {cond}:",),),
+)
+
+BARRIERS = Theme(
+    plain=(
+        _CROWD,
+        "log([bar.parties, bar.n_waiting, bar.broken])",
+        "log([trio.parties, trio.n_waiting, trio.broken])",
+    ),
+    coroutines=(
+        "of({bar}.wait)",
+        "of({bar}.wait)",
+        "of({bar}.wait)",
+        "of(asyncio.wait_for, of({bar}.wait), {d})",
+        "of({bar}.reset)",
+        "of({bar}.abort)",
+    ),
+    blocks=(("async with {bar} as place:", "log(place)"),),
 )
 
 QUEUES = Theme(
@@ -160,9 +196,11 @@ LIMITS = Theme(
 THEMES = {
     "tasks": Theme(),
     "locks": LOCKS,
+    "conditions": CONDITIONS,
+    "barriers": BARRIERS,
     "queues": QUEUES,
     "streams": STREAMS,
     "threads": THREADS,
     "limits": LIMITS,
-    "all": LOCKS + QUEUES + STREAMS + THREADS + LIMITS,
+    "all": LOCKS + CONDITIONS + BARRIERS + QUEUES + STREAMS + THREADS + LIMITS,
 }
