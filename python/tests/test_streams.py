@@ -399,6 +399,56 @@ def test_the_buffer_is_a_bytearray_that_anybody_may_change(world: World) -> None
     world.run(main())
 
 
+@pytest.mark.parametrize("held", [False, True], ids=["given", "held"])
+@pytest.mark.parametrize("method", ["read", "readexactly", "readuntil"])
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        (16_384, 16_383),
+        (16_385, 16_384),
+        (20_000, 16_384),
+        (32_768, 16_384),
+        (32_769, 16_385),
+        (100_000, 50_000),
+        (100_000, 50_001),
+        (100_000, 65_536),
+        (100_000, 99_999),
+        (262_144, 131_073),
+    ],
+)
+def test_a_large_piece_is_read_in_parts_and_stays_as_it_was(
+    world: World, size: int, count: int, method: str, held: bool
+) -> None:
+    content = bytes(bytearray(range(1, 251)) * (size // 250 + 1))[:size]
+    content = content[: count - 2] + b"\r\n" + content[count:]
+    front, back = content[:count], content[count:]
+
+    async def main() -> None:
+        reader = make(world, limit=size)
+        transport = Transport()
+        reader.set_transport(transport)
+        piece = bytes(bytearray(content))
+        number = hash(piece)
+        reader.feed_data(piece)
+        if not held:
+            del piece
+        argument = b"\r\n" if method == "readuntil" else count
+        taken = await getattr(reader, method)(argument)
+        assert type(taken) is bytes and taken == front and len(taken) == count
+        # What was known of the whole is forgotten; where it ends there is a zero.
+        assert hash(taken) == hash(front) != number
+        assert (taken + b".")[-2:] == front[-1:] + b"."
+        reader.feed_data(b"more")
+        assert await reader.readexactly(1) == back[:1]
+        assert reader._buffer == back[1:] + b"more"
+        assert await reader.read(size) == back[1:] + b"more"
+        assert taken == front and transport.calls == []
+        if held:
+            assert piece == content and hash(piece) == number
+
+    world.run(main())
+
+
 def test_a_buffer_that_somebody_looks_into_keeps_its_size(world: World) -> None:
     async def main() -> None:
         reader = make(world)

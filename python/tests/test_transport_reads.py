@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import World
+from conftest import World, run_command
 from net_tools import Recorder, pattern, wired
 
 SMALL, COPIED, LARGE, HUGE = 100, 4096, 16384, 65536
@@ -89,3 +91,45 @@ def test_memory_that_nobody_keeps_serves_again(ours: World, size: int) -> None:
     loop.close()
     # The first pieces tell how large the others will be.
     assert len(set(places[3:])) == 1
+
+
+@pytest.mark.slow
+def test_memory_of_many_large_pieces_is_not_faulted_anew(ours: World, tmp_path: Path) -> None:
+    """Held all at once and then freed, it must not go back to the kernel and come again."""
+    program = """
+        import asyncio, resource, socket
+
+        SIZE, CONNECTIONS, PAGES = 100_000, 150, 24
+
+        class Keeper(asyncio.Protocol):
+            def data_received(self, data):
+                kept.append(data)
+                if sum(map(len, kept)) == SIZE * CONNECTIONS:
+                    complete.set_result(None)
+
+        async def main():
+            global complete
+            loop = asyncio.get_running_loop()
+            peers = []
+            for _ in range(CONNECTIONS):
+                mine, peer = socket.socketpair()
+                peers.append(peer)
+                await loop.create_connection(Keeper, sock=mine)
+            for _ in range(10):
+                complete = loop.create_future()
+                for peer in peers:
+                    assert peer.send(bytes(SIZE)) == SIZE
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                await complete
+                kept.clear()
+                after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            assert after - before < PAGES * CONNECTIONS / 10, (before, after)
+            print("kept")
+
+        kept = []
+        asyncio.run(main())
+        """
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(program))
+    outcome = run_command(ours.command(str(path)))
+    assert outcome.out == "kept\n", outcome.err

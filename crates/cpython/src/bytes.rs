@@ -47,6 +47,23 @@ pub fn copied<'py>(py: Python<'py>, content: &[u8]) -> Outcome<Bound<'py, PyByte
     Ok(unsafe { object.cast_into_unchecked() })
 }
 
+/// The first `count` bytes of an object that nobody else holds: it becomes that short, and nothing
+/// is copied.
+///
+/// # Errors
+///
+/// SystemError if somebody else holds it.
+///
+/// # Panics
+///
+/// If there are not so many.
+pub fn shortened<'py>(whole: Bound<'py, PyBytes>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+    let py = whole.py();
+    let size = whole.as_bytes().len();
+    assert!(count <= size, "there are {size} bytes, not {count}");
+    Filling { object: whole.into_ptr(), size, filled: count, py }.finish()
+}
+
 /// A bytes object that is being filled, and that nobody else knows of.
 pub(crate) struct Filling<'py> {
     /// Null if a resize has failed.

@@ -8,6 +8,7 @@
 //!   SignalPipe ───────▶ bytes          numbers of signals, for a host that catches them itself
 //!   socket::recv ─────▶ bytes          and its kin, which never wait
 //!   pipe::read ───────▶ bytes          the same for what is no socket
+//!   Heap::watch ──────▶ less faults    freed memory waits for the next large pieces
 //! ```
 //!
 //! Everything here is safe to call and speaks `io::Result`, with the kernel's own error numbers.
@@ -43,6 +44,7 @@
 //! it, which takes nothing from the parent.
 
 pub mod clock;
+pub mod heap;
 pub mod punctual;
 pub mod socket;
 pub mod pipe;
@@ -50,6 +52,7 @@ pub mod pipe;
 pub mod selector;
 pub mod waker;
 
+pub use heap::Heap;
 pub use punctual::Punctual;
 pub use selector::Selector;
 pub use waker::{SignalPipe, Waker};

@@ -20,5 +20,6 @@ mod builder;
 mod verify;
 mod patch;
 mod buffer;
+mod bytes;
 mod bytearray;
 mod openssl;

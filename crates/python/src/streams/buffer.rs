@@ -2,14 +2,15 @@
 //!
 //! Mostly that is one bytes object, just as it came from the transport: who reads all of it gets
 //! that very object, and who reads a part gets a copy of the part, while a number says how far it
-//! was read. With a second piece it becomes a bytearray, as it does when somebody looks at
+//! was read; of a large piece that nobody else holds the smaller part is copied, be it the part or
+//! the rest. With a second piece it becomes a bytearray, as it does when somebody looks at
 //! `_buffer`. While somebody else holds that bytearray it is treated as asyncio treats it; nobody
 //! sees how far one is read that only we hold.
 //!
 //! Whatever else somebody has put into `_buffer` is asked through its methods.
 
 use batonloop_cpython::bytearray;
-use batonloop_cpython::bytes::copied;
+use batonloop_cpython::bytes::{copied, shortened};
 use batonloop_cpython::kind::Fields;
 use batonloop_cpython::streams::ReaderFields;
 use pyo3::types::{
@@ -18,6 +19,9 @@ use pyo3::types::{
 use pyo3::{Bound, PyResult, Python, intern};
 
 use super::PyReader;
+
+/// To copy less than this is cheaper than to give memory back.
+const LARGE: usize = 16 * 1024;
 
 /// What holds it.
 enum Store<'py> {
@@ -85,6 +89,9 @@ pub(super) fn take<'py>(reader: &PyReader<'py>, count: usize) -> PyResult<Bound<
         Store::Chunk(chunk) => {
             let whole = chunk.as_bytes();
             if count < whole.len() - start {
+                if start == 0 && count >= LARGE && count > whole.len() / 2 {
+                    return take_most(fields, chunk, count);
+                }
                 let taken = copied(py, &whole[start..start + count]).map_err(|error| *error)?;
                 fields.start.set(start + count);
                 return Ok(taken);
@@ -105,6 +112,25 @@ pub(super) fn take<'py>(reader: &PyReader<'py>, count: usize) -> PyResult<Bound<
             Ok(taken)
         }
     }
+}
+
+/// Takes off the larger part of a chunk that nothing was taken off before: if nobody else holds it,
+/// it is the rest that is copied.
+fn take_most<'py>(
+    fields: &ReaderFields,
+    chunk: Bound<'py, PyBytes>,
+    count: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = chunk.py();
+    let whole = chunk.as_bytes();
+    if !fields.chunk.shares_only_with(&chunk) {
+        let taken = copied(py, &whole[..count]).map_err(|error| *error)?;
+        fields.start.set(count);
+        return Ok(taken);
+    }
+    let rest = copied(py, &whole[count..]).map_err(|error| *error)?;
+    fields.chunk.set(rest.into_any());
+    shortened(chunk, count)
 }
 
 fn take_from_array<'py>(

@@ -4,15 +4,13 @@
 //! the last time, the kernel writes straight into the bytes object. One piece a turn: the selector
 //! tells again of what is left, and others have their turn before.
 
-use std::hint::black_box;
 use std::io;
-use std::sync::Once;
 
 use batonloop_cpython::buffer::View;
 use batonloop_cpython::bytes::{self, Handed, Spare};
 use batonloop_cpython::cell::LoopCell;
 use batonloop_cpython::{Outcome, call};
-use batonloop_sys::socket;
+use batonloop_sys::{Heap, socket};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::types::{PyAny, PyAnyMethods, PyBytesMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
@@ -35,6 +33,9 @@ static SPARE: Spare = Spare::new();
 
 /// Where small pieces arrive. It belongs to the process: nobody leaves anything in it.
 static HOT: LoopCell<Vec<u8>> = LoopCell::new(Vec::new());
+
+/// Where the memory of large pieces comes from.
+static HEAP: LoopCell<Heap> = LoopCell::new(Heap::new());
 
 /// Lends the memory where small pieces arrive; `leaf` calls no Python.
 #[inline]
@@ -112,8 +113,8 @@ impl<'py> Transport<'_, 'py> {
     /// it has just that, and its memory serves again; otherwise it has room for a little more than
     /// what came the last time. What exceeds it goes into the hot buffer and is joined to it.
     fn receive_directly(self, expected: usize) -> PyResult<Option<Handed<'py>>> {
-        keep_freed_memory();
         let py = self.py();
+        HEAP.with(py, Heap::watch);
         let fields = self.fields;
         let capacity = if fields.has(STEADY) {
             expected
@@ -247,23 +248,6 @@ impl<'py> Transport<'_, 'py> {
         }
         self.close()
     }
-}
-
-/// So much memory that large pieces were in may wait to serve again.
-const KEPT: usize = 8 * 1024 * 1024;
-
-/// Lets the C library keep freed memory for the next large pieces.
-///
-/// Where fifty connections have a large piece each in one turn, all of them are held until the
-/// tasks have run, and freed one after the other. glibc gives memory at the end of its heap back to
-/// the kernel as soon as there are 128 KiB of it, and every turn pays for all pages anew: 27 faults
-/// for each piece of 100 KiB, which is half of what an echo of streams costs. It learns from what
-/// is freed, though: a block that was mapped by itself says what sizes the program uses, and twice
-/// as much is kept from then on. So one is taken and freed, untouched, before the first large
-/// piece. asyncio does the same with the 256 KiB that it allocates for every read.
-fn keep_freed_memory() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| drop(black_box(Vec::<u8>::with_capacity(KEPT / 2))));
 }
 
 /// What the protocol lends.
