@@ -165,9 +165,9 @@ fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let suppresses = std::ptr::from_ref(&fields.suppress_context).cast::<u8>();
     // SAFETY: the place is in the object; in C it is one byte.
     let suppresses = unsafe { *suppresses } != 0;
-    let is_unwritten = written.iter().all(|field| field.is_null())
-        && !suppresses
-        && fields.args == PyTuple::empty(py).as_ptr();
+    // SAFETY: the object is alive, and nobody else has it: it has arguments, and they are a tuple.
+    let is_bare = unsafe { ffi::PyTuple_GET_SIZE(fields.args) } == 0;
+    let is_unwritten = written.iter().all(|field| field.is_null()) && !suppresses && is_bare;
     let is_whole = !fields.value.is_null() && may_stay(fields.value);
     (count == 2 && is_unwritten && is_whole).then_some(stop)
 }

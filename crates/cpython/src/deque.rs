@@ -3,6 +3,8 @@
 //! The functions behind the methods are looked up once, in the descriptors of the class. Whatever
 //! is not exactly a deque is asked by name.
 
+use std::ptr;
+
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, Py, PyResult, Python, ffi, intern};
@@ -29,7 +31,8 @@ impl Methods {
         static FOUND: PyOnceLock<Option<Methods>> = PyOnceLock::new();
         let py = object.py();
         let found = FOUND.get_or_init(py, || Self::find(py).ok().flatten()).as_ref()?;
-        object.get_type().is(&found.class).then_some(found)
+        let class: *const ffi::PyTypeObject = object.get_type_ptr();
+        ptr::addr_eq(class, found.class.as_ptr()).then_some(found)
     }
 
     fn find(py: Python<'_>) -> PyResult<Option<Self>> {
@@ -60,7 +63,7 @@ fn call<'py>(
     deque: &Bound<'py, PyAny>,
     argument: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let argument = argument.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    let argument = argument.map_or(ptr::null_mut(), Bound::as_ptr);
     // SAFETY: the object is of the class whose function it is; the argument is alive, or null for
     // a function without one.
     let result = unsafe { function(deque.as_ptr(), argument) };

@@ -18,6 +18,7 @@ use std::ptr;
 use pyo3::types::{DerefToPyAny, PyAny};
 use pyo3::{Bound, PyErr, PyResult, PyTypeInfo, Python, ffi};
 
+use crate::collector;
 use crate::layout::{
     FutureFields, HandleFields, SSLTransportFields, SleepFields, SocketCallFields, TaskFields,
     TimerHandleFields, TransportFields,
@@ -449,8 +450,8 @@ pub fn allocate<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, K>> {
     unsafe { ffi::Py_INCREF(type_object.cast()) };
     // SAFETY: the memory is an object again; this counts the one reference and tells tracemalloc.
     unsafe { _Py_NewReference(object) };
-    // SAFETY: the object was untracked when it died, and all its slots are valid.
-    unsafe { ffi::PyObject_GC_Track(object.cast()) };
+    // SAFETY: the object was untracked when it died, not finalized, and all its slots are valid.
+    unsafe { collector::track(object) };
     // SAFETY: a new object has one reference, which is ours.
     let object = unsafe { Bound::<PyAny>::from_owned_ptr(py, object) };
     // SAFETY: it is of the kind's own type.
@@ -589,7 +590,7 @@ unsafe fn die<K: Kind, const EXACT: bool>(object: *mut ffi::PyObject) {
         }
     }
     // SAFETY: the object is collected by cycles, tracked or not.
-    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    unsafe { collector::untrack(object) };
     K::unlink(fields);
     // SAFETY: the offset is the type's own, and names a pointer inside the object's memory.
     let weakrefs = unsafe { object.cast::<u8>().offset(shared.weakrefs_offset.get()) };
@@ -602,7 +603,7 @@ unsafe fn die<K: Kind, const EXACT: bool>(object: *mut ffi::PyObject) {
     unsafe { empty::<K>(object) };
     // An exact object is finalized by the collector alone, which never comes this way twice.
     // SAFETY: the object is one that the collector knows.
-    let finalized = EXACT && unsafe { ffi::PyObject_GC_IsFinalized(object) } != 0;
+    let finalized = EXACT && unsafe { collector::is_finalized(object) };
     if !(EXACT && !finalized && shared.push_free(object)) {
         // SAFETY: the type is alive; it holds the function that frees its objects.
         if let Some(free) = unsafe { (*type_object).tp_free } {

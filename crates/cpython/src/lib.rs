@@ -33,6 +33,7 @@ pub mod socket;
 
 pub mod layout;
 
+pub mod collector;
 pub mod kind;
 pub mod method;
 

@@ -80,7 +80,7 @@ impl CoroutineFields {
     }
 
     /// Every slot.
-    #[inline]
+    #[inline(always)]
     pub fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
         for slot in [&self.owner, &self.argument, &self.kept, &self.awaited] {
             visit(slot);
@@ -99,7 +99,7 @@ unsafe impl Kind for Coroutine {
         &SHARED
     }
 
-    #[inline]
+    #[inline(always)]
     fn each_slot(fields: &CoroutineFields, visit: &mut impl FnMut(&Slot)) {
         fields.each_slot(visit);
     }
@@ -125,7 +125,7 @@ impl DerefToPyAny for Coroutine {}
 /// # Errors
 ///
 /// `MemoryError`.
-#[inline]
+#[inline(always)]
 pub fn new<'py>(body: &'static Body, owner: Bound<'py, PyAny>) -> PyResult<Bound<'py, Coroutine>> {
     let coroutine = kind::allocate::<Coroutine>(owner.py())?;
     let fields = coroutine.fields();

@@ -73,6 +73,8 @@ fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if wanted {
         batonloop_cpython::bytes::prove_layout(py)?;
         batonloop_cpython::socket::prove_layout(py)?;
+        #[cfg(not(Py_3_14))]
+        batonloop_cpython::collector::prove_layout(py)?;
     }
     let shared = wanted && {
         let future = names::ASYNCIO_FUTURE.get(py)?;

@@ -47,12 +47,15 @@ const WAITING: u8 = 1;
 // ---------------------------------------------------------------------------------------------
 
 /// Lets a new future of the running loop wait.
+#[inline(always)]
 fn begin_to_wait<'py>(
     coroutine: &PyCoroutine<'py>,
     this: &Bound<'py, PyAny>,
     fields: &LockFields,
 ) -> PyResult<Then<'py>> {
-    ensure_waiters(fields, this.py())?;
+    if fields.waiters.is_empty() {
+        ensure_waiters(fields, this.py())?;
+    }
     append_waiter(coroutine, fields, new_future(get_loop(this, &fields.event_loop)?)?)
 }
 
@@ -67,6 +70,7 @@ fn ensure_waiters<'py>(fields: &LockFields, py: Python<'py>) -> PyResult<Bound<'
 }
 
 /// Lets a future wait, and keeps it.
+#[inline(always)]
 fn append_waiter<'py>(
     coroutine: &PyCoroutine<'py>,
     fields: &LockFields,
@@ -79,6 +83,7 @@ fn append_waiter<'py>(
 }
 
 /// Takes the future out of the waiters again.
+#[inline(always)]
 fn stop_waiting(coroutine: &PyCoroutine<'_>, fields: &LockFields) -> PyResult<()> {
     let py = coroutine.py();
     let future = coroutine.fields().kept.get(py).unwrap_or_else(|| none(py));
@@ -293,7 +298,7 @@ static ENTER_LOCK: Body = Body {
 };
 
 /// A step of `acquire()`.
-#[inline]
+#[inline(always)]
 fn acquire_lock<'py>(
     coroutine: &PyCoroutine<'py>,
     stage: u8,
@@ -323,6 +328,7 @@ fn acquire_lock<'py>(
 }
 
 /// Lets the first waiter go on, unless it is about to.
+#[inline(always)]
 fn wake_up_first(lock: &PyLock<'_>) -> PyResult<()> {
     let py = lock.py();
     if !kind::is_exact::<Lock>(lock) {
@@ -331,6 +337,7 @@ fn wake_up_first(lock: &PyLock<'_>) -> PyResult<()> {
     wake_up_first_here(lock)
 }
 
+#[inline(always)]
 fn wake_up_first_here(lock: &PyLock<'_>) -> PyResult<()> {
     let py = lock.py();
     let Some(waiters) = lock.fields().waiters.get(py) else {
@@ -343,6 +350,7 @@ fn wake_up_first_here(lock: &PyLock<'_>) -> PyResult<()> {
     if is_done(&first)? { Ok(()) } else { set_result(&first, boolean(py, true)) }
 }
 
+#[inline(always)]
 fn release_lock(lock: &PyLock<'_>) -> PyResult<()> {
     let (value, py) = (&lock.fields().value, lock.py());
     if !value.is_true(py)? {

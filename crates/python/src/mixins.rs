@@ -36,6 +36,7 @@ pub(crate) fn get_loop<'py>(this: &Bound<'py, PyAny>, bound: &Slot) -> PyResult<
 }
 
 /// A new future of a loop.
+#[inline(always)]
 pub(crate) fn new_future(event_loop: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     let py = event_loop.py();
     if EventLoop::direct(&event_loop).is_some_and(|host| host.has_own_create_future.get(py)) {

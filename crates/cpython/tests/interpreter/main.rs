@@ -14,6 +14,8 @@ mod call;
 mod context;
 mod coroutine;
 mod socket;
+#[cfg(not(Py_3_14))]
+mod collector;
 mod life;
 mod method;
 mod builder;

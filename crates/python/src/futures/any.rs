@@ -8,6 +8,7 @@ use pyo3::{Bound, PyResult, intern};
 use super::{ask_exception, finish, stage};
 
 /// `done()`.
+#[inline(always)]
 pub(crate) fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match kind::cast_exact_future(future) {
         Some(own) => Ok(stage(own.fields()).is_done()),
@@ -32,6 +33,7 @@ pub(crate) fn exception<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
 }
 
 /// `set_result()`.
+#[inline(always)]
 pub(crate) fn set_result<'py>(
     future: &Bound<'py, PyAny>,
     result: Bound<'py, PyAny>,
