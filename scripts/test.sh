@@ -15,10 +15,15 @@ shift
 LIMIT=$((900 + ${BATONLOOP_PROGRAMS:-0} / 10))
 # What the fast layout decides is tested without it, too; these three have the three layouts.
 OWN_LAYOUT_PYTHONS="3.12 3.13 3.14"
-# How many random programs each of these compares, and how many every other Python.
-MOST_PROGRAMS_PYTHONS="3.12 3.13"
-PROGRAMS="${BATONLOOP_PROGRAMS:-2000}"
-FEWER_PROGRAMS="${BATONLOOP_PROGRAMS:-300}"
+# programs VERSION: how many random programs this Python compares.
+programs() {
+    case "${BATONLOOP_PROGRAMS:-$1}" in
+    3.13) echo 5000 ;;
+    3.12) echo 2000 ;;
+    3.*) echo 300 ;;
+    *) echo "$BATONLOOP_PROGRAMS" ;;
+    esac
+}
 
 summaries=()
 # The caller may have left something out already.
@@ -133,15 +138,14 @@ print(directory)' 2>/dev/null
 }
 
 test_python() {
-    local version programs guests
+    local version guests
     get_strace
     case " $* " in *" 3.12 "*) get_servers 3.12 ;; esac
     for version in "$@"; do
-        programs="$FEWER_PROGRAMS" guests=10000
-        case " $MOST_PROGRAMS_PYTHONS " in *" $version "*) programs="$PROGRAMS" ;; esac
+        guests=10000
         # A storm of connections that must leave nothing behind, once in full.
         [ "$version" != 3.12 ] || guests=100000
-        soon "pytest, Python $version" env BATONLOOP_PROGRAMS="$programs" \
+        soon "pytest, Python $version" env BATONLOOP_PROGRAMS="$(programs "$version")" \
             BATONLOOP_GUESTS="$guests" \
             ".venv/$version/bin/python" -m pytest --quiet
     done

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FIXTURE = "batonloop_loop"
 _MARKER = "batonloop"
+_ARGUMENTS = {"virtual_time", "may_leave_tasks"}
 _OPTION = "batonloop_virtual_time"
 
 
@@ -69,9 +70,21 @@ def _has_virtual_time(request: pytest.FixtureRequest) -> bool:
 def _marked(item: Any, name: str) -> Any:
     """What the nearest marker that speaks of this says; None if none does."""
     for marker in item.iter_markers(_MARKER):
+        if marker.args or not marker.kwargs.keys() <= _ARGUMENTS:
+            pytest.fail(
+                f"the marker {_MARKER} takes virtual_time and may_leave_tasks by name, "
+                f"not {_said(marker)}",
+                pytrace=False,
+            )
         if name in marker.kwargs:
             return marker.kwargs[name]
     return None
+
+
+def _said(marker: pytest.Mark) -> str:
+    """The arguments of a marker, as they are written."""
+    named = [f"{name}={value!r}" for name, value in marker.kwargs.items()]
+    return ", ".join([*map(repr, marker.args), *named])
 
 
 def _new_loop(has_virtual_time: bool) -> asyncio.AbstractEventLoop:

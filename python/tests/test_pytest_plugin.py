@@ -212,6 +212,24 @@ def test_the_time_of_all_tests_can_be_made_to_jump(ours: World, tmp_path: Path) 
     assert len(outcomes) == 2
 
 
+def test_a_marker_with_a_slip_is_refused(ours: World, tmp_path: Path) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.batonloop(virtual_tme=True)
+        async def passed_nothing():
+            pass
+
+        @pytest.mark.batonloop(True)
+        async def passed_nothing_either():
+            pass
+        """
+    outcomes, written = run_tests(tmp_path, source)
+    assert set(outcomes.values()) == {"ERROR"}
+    assert "takes virtual_time and may_leave_tasks by name, not virtual_tme=True" in written
+    assert "takes virtual_time and may_leave_tasks by name, not True" in written
+
+
 @pytest.mark.skipif(
     not (importlib.util.find_spec("anyio") and importlib.util.find_spec("pytest_asyncio")),
     reason="the other plugins are not here",

@@ -1,9 +1,9 @@
 """Random async programs do the same on asyncio and on batonloop.
 
-The same 2,000 programs are drawn in every run; `pytest --programs=100000` asks for more, and
-`--seed=7` for others; or BATONLOOP_PROGRAMS and BATONLOOP_SEED in the environment do. A failure
-prints the shortest program that still differs, what happened before, and what happened then in
-each world. Its program goes into test_found_by_random.py.
+The same programs are drawn in every run, 2,000 if nobody says how many; `pytest --programs=100000`
+asks for more, and `--seed=7` for others; or BATONLOOP_PROGRAMS and BATONLOOP_SEED in the
+environment do. A failure prints the shortest program that still differs, what happened before, and
+what happened then in each world. Its program goes into test_found_by_random.py.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ pub struct LockFields {
     pub value: Number,
     /// `_bound_value` of a semaphore that has one.
     pub bound: Number,
+    /// Whether somebody has set a method of its own on it.
+    pub is_patched: Cell<bool>,
 }
 
 impl LockFields {
@@ -86,6 +88,8 @@ pub struct QueueFields {
     pub room: Cell<i64>,
     /// `_is_shutdown`.
     pub is_shut_down: Cell<bool>,
+    /// Whether somebody has set a method of its own on it.
+    pub is_patched: Cell<bool>,
 }
 
 impl QueueFields {

@@ -160,7 +160,10 @@ fn wait<'py>(this: &PyCoroutine<'py>, awaitable: Bound<'py, PyAny>) -> Waited<'p
 
 /// What drives an awaitable.
 fn driver(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
-    if coroutine::is_native(&awaitable) || kind::is_exact::<Coroutine>(&awaitable) {
+    if let Some(own) = kind::cast_exact::<Coroutine>(&awaitable) {
+        return itself(own);
+    }
+    if coroutine::is_native(&awaitable) {
         return Ok(awaitable);
     }
     awaitable.call_method0(intern!(awaitable.py(), "__await__"))
@@ -253,9 +256,12 @@ fn iterate<'py>(this: &PyCoroutine<'py>) -> PyResult<Iteration<'py>> {
     step(this, None)
 }
 
-/// What `await` drives.
+/// What `await` drives: nothing that is awaited already.
 fn itself<'py>(this: &PyCoroutine<'py>) -> PyResult<Bound<'py, PyAny>> {
-    Ok(this.as_any().clone())
+    match this.fields().stage() {
+        CREATED | RUNNING | CLOSED => Ok(this.as_any().clone()),
+        _ => Err(awaited_already()),
+    }
 }
 
 /// `send()`: values are ignored, as a future gives nothing to whom it wakes.
@@ -423,6 +429,12 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 #[cold]
 pub(crate) fn reused() -> PyErr {
     PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+/// It stands at an `await`, and another was begun on it.
+#[cold]
+pub(crate) fn awaited_already() -> PyErr {
+    PyRuntimeError::new_err("coroutine is being awaited already")
 }
 
 /// It was driven from inside itself.

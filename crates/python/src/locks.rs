@@ -26,8 +26,8 @@ use crate::exceptions;
 use crate::futures;
 use crate::futures::any::{is_cancelled, is_done, set_result};
 use crate::mixins::{
-    Stateful, ensure_nothing, get_loop, new_future, owner, set_slot, set_whatever, shown,
-    slot_property, state_methods,
+    Stateful, ensure_nothing, get_loop, is_one_of, new_future, owner, set_slot, set_whatever,
+    shown, slot_property, state_methods,
 };
 use crate::names::{self, boolean, none};
 use crate::parameters::Words;
@@ -132,9 +132,9 @@ static EXIT: Body = Body {
             given?;
             let py = this.py();
             let owner = owner(this);
-            if let Some(lock) = kind::cast_exact::<Lock>(&owner) {
+            if let Some(lock) = cast_plain::<Lock>(&owner) {
                 release_lock(lock)?;
-            } else if let Some(semaphore) = kind::cast_exact::<Semaphore>(&owner) {
+            } else if let Some(semaphore) = cast_plain::<Semaphore>(&owner) {
                 release_semaphore(semaphore)?;
             } else {
                 owner.call_method0(intern!(py, "release"))?;
@@ -197,6 +197,38 @@ impl Stateful for BoundedSemaphore {
     const STATE: &'static [&'static str] = &["_bound_value", "_waiters", "_value"];
 }
 
+/// An object as what it is, if nothing of it has another meaning, by a subclass or by what was set
+/// on it.
+#[inline(always)]
+fn cast_plain<'a, 'py, K: Primitive>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, K>> {
+    kind::cast_exact::<K>(object).filter(|this| !this.fields().is_patched.get())
+}
+
+/// Whether nothing of it has another meaning.
+#[inline(always)]
+fn is_plain<K: Primitive>(object: &Bound<'_, PyAny>) -> bool {
+    cast_plain::<K>(object).is_some()
+}
+
+/// Only who has set a method of its own on it is asked for it.
+fn look_on<'py, K: Primitive>(this: &Bound<'py, K>, name: &Bound<'py, PyAny>) {
+    if is_one_of(name, &METHODS) {
+        this.fields().is_patched.set(true);
+    }
+}
+
+/// The methods that others of the same object go a short way round.
+const METHODS: [&str; 8] = [
+    "acquire",
+    "release",
+    "locked",
+    "_wake_up_first",
+    "_wake_up_next",
+    "wait",
+    "notify",
+    "_notify",
+];
+
 fn common_properties<K: Primitive>() -> [Property<K>; 2] {
     [
         Property::write(
@@ -246,7 +278,7 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
     [
         Method::no_args(c"__aenter__", c"Acquire.", |this: &Bound<'_, K>| {
             let owner = held_by(this.as_any());
-            let body = if kind::is_exact::<Lock>(&owner) {
+            let body = if is_plain::<Lock>(&owner) {
                 &ENTER_LOCK
             } else if is_plain_semaphore(&owner) {
                 &ENTER_SEMAPHORE
@@ -271,7 +303,7 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
 /// What an `async with` acquires: a condition's lock, where nothing comes between the two.
 #[inline]
 fn held_by<'py>(this: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
-    let lock = kind::cast_exact::<Condition>(this).and_then(condition::plain_lock);
+    let lock = cast_plain::<Condition>(this).and_then(condition::plain_lock);
     lock.map_or_else(|| this.clone(), Bound::into_any)
 }
 
@@ -331,7 +363,7 @@ fn acquire_lock<'py>(
 #[inline(always)]
 fn wake_up_first(lock: &PyLock<'_>) -> PyResult<()> {
     let py = lock.py();
-    if !kind::is_exact::<Lock>(lock) {
+    if !is_plain::<Lock>(lock) {
         return lock.call_method0(intern!(py, "_wake_up_first")).map(drop);
     }
     wake_up_first_here(lock)
@@ -388,6 +420,7 @@ fn make_lock(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .properties(common_properties())
         .properties([flag(c"_locked", c"Whether it is acquired.")])
         .slots([
+            TypeSlot::set_attribute(look_on::<Lock>),
             TypeSlot::init(|this: &PyLock<'_>, args, kwargs| {
                 ensure_nothing("Lock", args, kwargs)?;
                 this.fields().waiters.clear(this.py());

@@ -40,8 +40,9 @@ const WAITING: u8 = 1;
 const ENDLESS: i64 = 0;
 const ASK_PYTHON: i64 = -1;
 
+/// Whether nothing of it has another meaning, by a subclass or by what was set on it.
 fn is_plain(queue: &PyQueue<'_>) -> bool {
-    kind::is_exact::<Queue>(queue)
+    kind::is_exact::<Queue>(queue) && !queue.fields().is_patched.get()
 }
 
 #[cold]
@@ -131,8 +132,13 @@ fn ensure_deque<'py>(slot: &Slot, py: Python<'py>) -> PyResult<Bound<'py, PyAny>
     Ok(deque)
 }
 
-/// Lets the next one go on who is not done.
-fn wake_up_next(waiters: &Slot, py: Python<'_>) -> PyResult<()> {
+/// Lets the next one go on who is not done. A subclass may have its own idea of who that is.
+fn wake_up_next(queue: &PyQueue<'_>, waiters: &Slot) -> PyResult<()> {
+    let py = queue.py();
+    if !is_plain(queue) {
+        let waiters = ensure_deque(waiters, py)?;
+        return queue.call_method1(intern!(py, "_wakeup_next"), (waiters,)).map(drop);
+    }
     match waiters.get(py) {
         Some(waiters) => wake_up_next_of(&waiters),
         None => Ok(()),
@@ -204,7 +210,7 @@ fn put<'py>(
     let fields = queue.fields();
     if let Err(error) = given {
         if stage != CREATED && give_up(coroutine, &fields.putters)? && !is_full(queue)? {
-            wake_up_next(&fields.putters, py)?;
+            wake_up_next(queue, &fields.putters)?;
         }
         return Err(error);
     }
@@ -244,7 +250,7 @@ fn put_nowait<'py>(queue: &PyQueue<'py>, item: &Bound<'py, PyAny>) -> PyResult<(
             None => drop(finished.call_method0(intern!(py, "clear"))?),
         }
     }
-    wake_up_next(&fields.getters, py)
+    wake_up_next(queue, &fields.getters)
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -269,7 +275,7 @@ fn get<'py>(
     let fields = queue.fields();
     if let Err(error) = given {
         if stage != CREATED && give_up(coroutine, &fields.getters)? && !is_empty(queue)? {
-            wake_up_next(&fields.getters, py)?;
+            wake_up_next(queue, &fields.getters)?;
         }
         return Err(error);
     }
@@ -298,7 +304,7 @@ fn take<'py>(queue: &PyQueue<'py>) -> PyResult<Bound<'py, PyAny>> {
     } else {
         queue.call_method0(intern!(py, "_get"))?
     };
-    wake_up_next(&fields.putters, py)?;
+    wake_up_next(queue, &fields.putters)?;
     Ok(item)
 }
 

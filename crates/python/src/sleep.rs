@@ -104,7 +104,11 @@ fn iterate<'py>(sleep: &PySleep<'py>) -> PyResult<Iteration<'py>> {
     }
 }
 
+/// What `await` drives: nothing that is awaited already.
 fn awaited<'py>(sleep: &PySleep<'py>) -> PyResult<Bound<'py, PyAny>> {
+    if sleep.fields().stage() == SUSPENDED {
+        return Err(coroutines::awaited_already());
+    }
     Ok(sleep.as_any().clone())
 }
 

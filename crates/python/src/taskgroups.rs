@@ -23,11 +23,26 @@ use pyo3::{Bound, PyResult, Python, intern};
 use crate::futures::any::{is_done, set_result};
 use crate::futures::{self, PyFuture, Resident};
 use crate::host::EventLoop;
-use crate::mixins::slot_property;
+use crate::mixins::{Stateful, slot_property, state_methods};
 use crate::names::{self, boolean, none};
 use crate::tasks::{self, Options, known};
 
 type PyTaskGroup<'py> = Bound<'py, TaskGroup>;
+
+impl Stateful for TaskGroup {
+    const STATE: &'static [&'static str] = &[
+        "_entered",
+        "_exiting",
+        "_aborting",
+        "_loop",
+        "_parent_task",
+        "_parent_cancel_requested",
+        "_tasks",
+        "_errors",
+        "_base_error",
+        "_on_completed_fut",
+    ];
+}
 
 /// A method of asyncio's class, called on a group of ours.
 fn call_asyncios<'py>(
@@ -288,6 +303,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             Method::args(c"create_task", CREATE_TASK, create_task),
             Method::one_arg(c"_on_task_done", c"A task is done.", on_task_done),
         ])
+        .methods(state_methods())
         .properties(properties())
         .with_dict_and_weakrefs()
         .showing_dict()

@@ -6,11 +6,10 @@ use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::native::{self, Body, Coroutine};
 use batonloop_cpython::timeouts::Timeout;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyResult, intern};
 
-use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
+use crate::coroutines::{CREATED, PyCoroutine, Then, awaited_already, drive};
 use crate::exceptions;
 use crate::mixins::owner;
 use crate::names::{self, none};
@@ -74,5 +73,5 @@ fn checked(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     if awaitable.getattr(intern!(py, "cr_await"))?.is_none() {
         return Ok(awaitable);
     }
-    Err(PyRuntimeError::new_err("coroutine is being awaited already"))
+    Err(awaited_already())
 }

@@ -11,7 +11,7 @@
 //! plain; asyncio's `wait()` serves all others.
 
 use batonloop_cpython::coroutine;
-use batonloop_cpython::kind::{self, Fields};
+use batonloop_cpython::kind::Fields;
 use batonloop_cpython::locks::Condition;
 use batonloop_cpython::method::{self, Args};
 use batonloop_cpython::native::{self, Body};
@@ -20,7 +20,7 @@ use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods};
 use pyo3::{Bound, Py, PyErr, PyResult, Python, intern};
 
 use super::condition::{self, PyCondition, WAIT_FOR_NOTICE};
-use super::{ACQUIRE_LOCK, has_live_waiters};
+use super::{ACQUIRE_LOCK, cast_plain, has_live_waiters};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::mixins::owner;
 use crate::names;
@@ -222,7 +222,7 @@ fn wait<'py>(py: Python<'py>, args: Args<'_, 'py>) -> PyResult<Option<Bound<'py,
         return Ok(None);
     };
     let is_plain = |it| condition::plain_lock(it).is_some();
-    if !kind::cast_exact::<Condition>(&condition).is_some_and(is_plain) {
+    if !cast_plain::<Condition>(&condition).is_some_and(is_plain) {
         return Ok(None);
     }
     let made = native::new(&WAIT_FOR_ALL, barrier.clone())?;

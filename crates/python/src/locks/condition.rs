@@ -23,8 +23,8 @@ use pyo3::types::{PyAny, PyAnyMethods, PyType};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{
-    ACQUIRE_LOCK, PyLock, WAITING, append_waiter, common_properties, context_methods, describe,
-    has_live_waiters, loop_method, release_lock, stop_waiting,
+    ACQUIRE_LOCK, PyLock, WAITING, append_waiter, cast_plain, common_properties, context_methods,
+    describe, has_live_waiters, is_plain, look_on, loop_method, release_lock, stop_waiting,
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
@@ -51,7 +51,7 @@ pub(super) static WAIT_FOR_NOTICE: Body = Body {
             let stepped = wait_for_notice(this, condition, stage, given);
             if stepped.is_err() && stage != CREATED && passes_notices_on(this.py())? {
                 // The notice may have been for this one: another waiter gets it.
-                notify_some(condition, |number| Ok(number < 1))?;
+                notify_one(condition)?;
             }
             stepped
         })
@@ -72,7 +72,7 @@ static WAIT_FOR_PREDICATE: Body = Body {
                 return Ok(Then::Done(result));
             }
             let owner = owner(this);
-            let wait = if kind::is_exact::<Condition>(&owner) {
+            let wait = if is_plain::<Condition>(&owner) {
                 native::new(&WAIT_FOR_NOTICE, owner)?.into_any()
             } else {
                 owner.call_method0(intern!(py, "wait"))?
@@ -97,11 +97,11 @@ fn passes_notices_on(py: Python<'_>) -> PyResult<bool> {
 
 /// The lock of a condition, if that is a plain lock of ours under a plain condition.
 pub(super) fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
-    if !kind::is_exact::<Condition>(condition) {
+    if !is_plain::<Condition>(condition) {
         return None;
     }
     let lock = condition.fields().lock().get(condition.py())?;
-    kind::cast_exact::<Lock>(&lock).cloned()
+    cast_plain::<Lock>(&lock).cloned()
 }
 
 /// Whether the lock of a condition is held; it must be for a wait and for a notice.
@@ -255,18 +255,34 @@ fn notify<'py>(condition: &PyCondition<'py>, args: Args<'_, 'py>) -> PyResult<Bo
     let most = optional(args, ["Condition", "notify", "n"])?;
     ensure_acquired(condition, "notify")?;
     match most {
+        Some(most) if means_its_own(condition)? => {
+            condition.call_method1(intern!(condition.py(), "_notify"), (most,))
+        }
         Some(most) => notify_most(condition, &most),
         None => {
-            notify_some(condition, |number| Ok(number < 1))?;
+            notify_one(condition)?;
             Ok(none(condition.py()))
         }
     }
 }
 
+/// Lets one go on.
+fn notify_one(condition: &PyCondition<'_>) -> PyResult<()> {
+    if means_its_own(condition)? {
+        return condition.call_method1(intern!(condition.py(), "_notify"), (1,)).map(drop);
+    }
+    notify_some(condition, |number| Ok(number < 1))
+}
+
+/// Whether a subclass may have its own `_notify()`, where there is one.
+fn means_its_own(condition: &PyCondition<'_>) -> PyResult<bool> {
+    Ok(!is_plain::<Condition>(condition) && passes_notices_on(condition.py())?)
+}
+
 /// `notify_all()`: as many as wait now. A subclass may have its own idea of how many that is.
 pub(super) fn notify_all<'py>(condition: &PyCondition<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = condition.py();
-    if kind::is_exact::<Condition>(condition) {
+    if is_plain::<Condition>(condition) {
         ensure_acquired(condition, "notify")?;
         let all = match condition.fields().waiters.get(py) {
             Some(waiters) => waiters.len()?,
@@ -330,6 +346,7 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             |this: &PyCondition<'_>, value| set_whatever(this.fields().lock(), value),
         )])
         .slots([
+            TypeSlot::set_attribute(look_on::<Condition>),
             TypeSlot::init(|this: &PyCondition<'_>, args, kwargs| {
                 let py = this.py();
                 let lock = match one_argument("Condition", "lock", args, kwargs)? {

@@ -20,7 +20,7 @@ use pyo3::{Bound, PyResult, Python, intern};
 
 use super::{
     ACQUIRE, RELEASE, begin_to_wait, common_properties, context_methods, describe,
-    has_live_waiters, loop_method, stop_waiting,
+    has_live_waiters, is_plain, look_on, loop_method, stop_waiting,
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
@@ -51,7 +51,9 @@ pub(super) static ENTER_SEMAPHORE: Body = Body {
 
 /// Whether nothing of it can have another meaning.
 pub(super) fn is_plain_semaphore(object: &Bound<'_, PyAny>) -> bool {
-    kind::is_exact::<Semaphore>(object) || kind::is_exact::<BoundedSemaphore>(object)
+    is_plain::<Semaphore>(object)
+        || kind::cast_exact::<BoundedSemaphore>(object)
+            .is_some_and(|bounded| !as_semaphore(bounded).fields().is_patched.get())
 }
 
 /// `locked()`: whether it cannot be acquired at once.
@@ -252,11 +254,16 @@ pub(super) fn make_semaphore(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
             },
         )])
         .slots([
+            TypeSlot::set_attribute(look_on::<Semaphore>),
             TypeSlot::init(|this: &PySemaphore<'_>, args, kwargs| {
                 semaphore_init(this, args, kwargs, "Semaphore")
             }),
             TypeSlot::repr(|this: &PySemaphore<'_>| {
-                let state = if is_locked(this)? {
+                let locked = match is_plain_semaphore(this) {
+                    true => is_locked(this)?,
+                    false => this.call_method0(intern!(this.py(), "locked"))?.is_truthy()?,
+                };
+                let state = if locked {
                     "locked".to_owned()
                 } else {
                     format!("unlocked, value:{}", this.fields().value.get(this.py())?.str()?)

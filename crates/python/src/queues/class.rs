@@ -24,7 +24,7 @@ use super::{
 };
 use crate::futures;
 use crate::mixins::{
-    Stateful, get_loop, one_argument, set_whatever, shown, slot_property, state_methods,
+    Stateful, get_loop, is_one_of, one_argument, set_whatever, shown, slot_property, state_methods,
     with_argument,
 };
 use crate::names::{self, boolean, none};
@@ -280,6 +280,17 @@ fn methods() -> Vec<Method<Queue>> {
     ]
 }
 
+/// Only who has set a method of its own on the queue is asked for it.
+fn look_on<'py>(this: &PyQueue<'py>, name: &Bound<'py, PyAny>) {
+    if is_one_of(name, &METHODS) {
+        this.fields().is_patched.set(true);
+    }
+}
+
+/// The methods that others of the same queue go a short way round.
+const METHODS: [&str; 8] =
+    ["qsize", "empty", "full", "put_nowait", "get_nowait", "_put", "_get", "_wakeup_next"];
+
 /// Makes the type. It takes attributes of the program, as a class in Python would, and shows its
 /// short name in messages like one.
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
@@ -290,6 +301,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .properties(more_properties())
         .slots([
             TypeSlot::init(init),
+            TypeSlot::set_attribute(look_on),
             TypeSlot::text(|this: &PyQueue<'_>| text_of(this, "")),
             TypeSlot::repr(|this: &PyQueue<'_>| {
                 text_of(this, &format!(" at {:#x}", this.as_ptr().addr()))

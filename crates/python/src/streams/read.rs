@@ -271,11 +271,18 @@ fn odd_size(argument: &Bound<'_, PyAny>) -> PyResult<isize> {
     match argument.extract::<isize>() {
         Ok(number) => Ok(number),
         Err(_) if argument.is_instance_of::<PyInt>() => Ok(isize::MAX),
-        Err(_) => Err(PyTypeError::new_err(
-            "slice indices must be integers or None or have an __index__ method",
-        )),
+        Err(_) => Err(PyTypeError::new_err(NO_SIZE)),
     }
 }
+
+/// What the running Python says of a size that is not a number: `read()` cuts a slice, and since
+/// 3.15 takes bytes.
+#[cfg(not(Py_3_15))]
+const NO_SIZE: &str = "slice indices must be integers or None or have an __index__ method";
+/// What the running Python says of a size that is not a number: `read()` cuts a slice, and since
+/// 3.15 takes bytes.
+#[cfg(Py_3_15)]
+const NO_SIZE: &str = "n must be an integer or None";
 
 // ---------------------------------------------------------------------------------------------
 // readexactly

@@ -12,14 +12,17 @@ use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
 use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
 use pyo3::{Bound, PyResult, Python, intern};
 
-use super::{CREATED, Operation, PyCall, RUNNING, finish, iterate, new, step};
+use super::{CLOSED, CREATED, Operation, PyCall, RUNNING, finish, iterate, new, step};
 use crate::coroutines;
 use crate::host::EventLoop;
 use crate::names::{boolean, none};
 
-/// What `await` drives.
+/// What `await` drives: nothing that is awaited already.
 fn itself<'py>(call: &PyCall<'py>) -> PyResult<Bound<'py, PyAny>> {
-    Ok(call.as_any().clone())
+    match call.fields().stage() {
+        CREATED | RUNNING | CLOSED => Ok(call.as_any().clone()),
+        _ => Err(coroutines::awaited_already()),
+    }
 }
 
 /// `send()`: values are ignored, as a future gives nothing to whom it wakes.
