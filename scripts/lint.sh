@@ -18,6 +18,7 @@ if "$tools/python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))'; then
 fi
 step "stubtest" env MYPYPATH=python "$tools/python" -m mypy.stubtest batonloop \
     --ignore-disjoint-bases "${allowed[@]}" || status=1
+step "types of programs" "$tools/python" -m pytest --quiet python/tests/test_types.py || status=1
 # The tools for this are fetched for this alone, so lint does without it where they cannot be had.
 say "tools to docs, for Python $1, if they can be had"
 if make --no-print-directory ".venv/$1/have-docs" >"$(log_of "tools to docs")" 2>&1 </dev/null; then

@@ -1,204 +1,167 @@
-"""The types of all that `import batonloop` gives; the names stand in asyncio's modules."""
+"""The types of all that `import batonloop` gives.
+
+What asyncio has, too, its modules included, is asyncio's to type checkers: see DESIGN.md, "What is
+a Future of ours to a type checker".
+"""
 
 import sys
-
-from . import base_events as base_events
-from . import base_futures as base_futures
-from . import base_subprocess as base_subprocess
-from . import base_tasks as base_tasks
-from . import constants as constants
-from . import coroutines as coroutines
-from . import events as events
-from . import exceptions as exceptions
-from . import format_helpers as format_helpers
-from . import futures as futures
-from . import locks as locks
-from . import log as log
-from . import mixins as mixins
-from . import protocols as protocols
-from . import queues as queues
-from . import runners as runners
-from . import selector_events as selector_events
-from . import sslproto as sslproto
-from . import staggered as staggered
-from . import streams as streams
-from . import subprocess as subprocess
-from . import taskgroups as taskgroups
-from . import tasks as tasks
-from . import threads as threads
-from . import timeouts as timeouts
-from . import transports as transports
-from . import trsock as trsock
-from . import unix_events as unix_events
-from .base_events import (
-    BaseEventLoop,
-    Server,
-)
-from .coroutines import (
-    iscoroutine,
-    iscoroutinefunction,
-)
-from .events import (
-    AbstractEventLoop,
-    AbstractServer,
-    Handle,
-    TimerHandle,
-    _get_running_loop,
-    _set_running_loop,
-    get_event_loop,
-    get_event_loop_policy,
-    get_running_loop,
-    new_event_loop,
-    set_event_loop,
-    set_event_loop_policy,
-)
-from .exceptions import (
-    BrokenBarrierError,
-    CancelledError,
-    IncompleteReadError,
-    InvalidStateError,
-    LimitOverrunError,
-    SendfileNotAvailableError,
-    TimeoutError,
-)
-from .futures import (
-    Future,
-    isfuture,
-    wrap_future,
-)
-from .installation import (
-    install,
-    uninstall,
-)
-from .locks import (
-    Barrier,
-    BoundedSemaphore,
-    Condition,
-    Event,
-    Lock,
-    Semaphore,
-)
-from .protocols import (
-    BaseProtocol,
-    BufferedProtocol,
-    DatagramProtocol,
-    Protocol,
-    SubprocessProtocol,
-)
-from .queues import (
-    LifoQueue,
-    PriorityQueue,
-    Queue,
-    QueueEmpty,
-    QueueFull,
-)
-from .runners import (
-    Runner,
-    run,
-)
-from .streams import (
-    StreamReader,
-    StreamReaderProtocol,
-    StreamWriter,
-    open_connection,
-    open_unix_connection,
-    start_server,
-    start_unix_server,
-)
-from .subprocess import (
-    create_subprocess_exec,
-    create_subprocess_shell,
-)
-from .tasks import (
+from asyncio import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
     FIRST_EXCEPTION,
+    AbstractEventLoop,
+    AbstractServer,
+    Barrier,
+    BaseEventLoop,
+    BaseProtocol,
+    BaseTransport,
+    BoundedSemaphore,
+    BrokenBarrierError,
+    BufferedProtocol,
+    CancelledError,
+    Condition,
+    DatagramProtocol,
+    DatagramTransport,
+    Event,
+    Future,
+    Handle,
+    IncompleteReadError,
+    InvalidStateError,
+    LifoQueue,
+    LimitOverrunError,
+    Lock,
+    PriorityQueue,
+    Protocol,
+    Queue,
+    QueueEmpty,
+    QueueFull,
+    ReadTransport,
+    Runner,
+    SelectorEventLoop,
+    Semaphore,
+    SendfileNotAvailableError,
+    Server,
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    SubprocessProtocol,
+    SubprocessTransport,
     Task,
+    Timeout,
+    TimeoutError,
+    TimerHandle,
+    Transport,
+    WriteTransport,
     _enter_task,
+    _get_running_loop,
     _leave_task,
     _register_task,
+    _set_running_loop,
     _unregister_task,
     all_tasks,
     as_completed,
+    create_subprocess_exec,
+    create_subprocess_shell,
     create_task,
     current_task,
     ensure_future,
     gather,
+    get_event_loop,
+    get_event_loop_policy,
+    get_running_loop,
+    iscoroutine,
+    iscoroutinefunction,
+    isfuture,
+    new_event_loop,
+    open_connection,
+    open_unix_connection,
     run_coroutine_threadsafe,
+    set_event_loop,
+    set_event_loop_policy,
     shield,
     sleep,
-    wait,
-    wait_for,
-)
-from .threads import (
-    to_thread,
-)
-from .timeouts import (
-    Timeout,
+    start_server,
+    start_unix_server,
     timeout,
     timeout_at,
-)
-from .transports import (
-    BaseTransport,
-    DatagramTransport,
-    ReadTransport,
-    SubprocessTransport,
-    Transport,
-    WriteTransport,
-)
-from .unix_events import (
-    EventLoop,
-    EventLoopPolicy,
-    SelectorEventLoop,
+    to_thread,
+    wait,
+    wait_for,
+    wrap_future,
 )
 
+# asyncio's 3.11 has it, too, but not in its list.
+from asyncio import TaskGroup as TaskGroup
+from asyncio import base_events as base_events
+from asyncio import base_futures as base_futures
+from asyncio import base_subprocess as base_subprocess
+from asyncio import base_tasks as base_tasks
+from asyncio import constants as constants
+from asyncio import coroutines as coroutines
+from asyncio import events as events
+from asyncio import exceptions as exceptions
+from asyncio import format_helpers as format_helpers
+from asyncio import futures as futures
+from asyncio import locks as locks
+from asyncio import log as log
+from asyncio import mixins as mixins
+from asyncio import protocols as protocols
+from asyncio import queues as queues
+from asyncio import runners as runners
+from asyncio import selector_events as selector_events
+from asyncio import sslproto as sslproto
+from asyncio import staggered as staggered
+from asyncio import streams as streams
+from asyncio import subprocess as subprocess
+from asyncio import taskgroups as taskgroups
+from asyncio import tasks as tasks
+from asyncio import threads as threads
+from asyncio import timeouts as timeouts
+from asyncio import transports as transports
+from asyncio import trsock as trsock
+from asyncio import unix_events as unix_events
+
+from .installation import install, uninstall
+from .unix_events import EventLoop, EventLoopPolicy
+
 if sys.version_info < (3, 14):
-    from asyncio.unix_events import (
+    from asyncio import (
         AbstractChildWatcher,
         FastChildWatcher,
         MultiLoopChildWatcher,
         PidfdChildWatcher,
         SafeChildWatcher,
         ThreadedChildWatcher,
-    )
-
-    from .events import (
-        AbstractEventLoopPolicy,
         get_child_watcher,
         set_child_watcher,
     )
-    from .unix_events import (
-        DefaultEventLoopPolicy,
-    )
+
+if sys.version_info < (3, 16):
+    # Since 3.14 they are in no list of asyncio's.
+    from asyncio import AbstractEventLoopPolicy as AbstractEventLoopPolicy
+    from asyncio import DefaultEventLoopPolicy as DefaultEventLoopPolicy
 
 if sys.version_info >= (3, 12):
-    from .tasks import (
-        create_eager_task_factory,
-        eager_task_factory,
-    )
+    from asyncio import create_eager_task_factory, eager_task_factory, run
+else:
+    # Ours takes a loop_factory.
+    from .runners import run
 
 if sys.version_info >= (3, 13):
-    from .queues import (
-        QueueShutDown,
-    )
+    from asyncio import QueueShutDown
 
 if sys.version_info >= (3, 14):
-    from . import graph as graph
-    from . import tools as tools
-    from .futures import (
-        future_add_to_awaited_by,
-        future_discard_from_awaited_by,
-    )
-    from .graph import (
+    from asyncio import (
         FrameCallGraphEntry,
         FutureCallGraph,
         capture_call_graph,
         format_call_graph,
+        future_add_to_awaited_by,
+        future_discard_from_awaited_by,
         print_call_graph,
     )
-
-# asyncio's 3.11 has it, too, but not in its list.
-from .taskgroups import TaskGroup as TaskGroup
+    from asyncio import graph as graph
+    from asyncio import tools as tools
 
 __version__: str
 

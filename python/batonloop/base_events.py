@@ -31,8 +31,9 @@ _convert_future_exc = vars(futures)["_convert_future_exc"]
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     # Type checkers take the methods of AbstractEventLoop for abstract and let nobody call a class
-    # that leaves some of them out. At run time they raise NotImplementedError, no more.
-    from asyncio import BaseEventLoop as _AsyncioEventLoop
+    # that leaves some of them out. At run time they raise NotImplementedError, no more. The class
+    # is what `asyncio.EventLoop` is, so that our loop goes wherever a program says that.
+    from asyncio import SelectorEventLoop as _AsyncioEventLoop
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from typing import Any, Self, TypeVar, TypeVarTuple
 

@@ -11,9 +11,15 @@ from .names import complete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import LifoQueue as _LifoQueue
+    from asyncio import PriorityQueue as _PriorityQueue
     from typing import TypeVar
 
+    from _typeshed import SupportsRichComparisonT
+
     _T = TypeVar("_T")
+else:
+    _PriorityQueue = _LifoQueue = Queue
 
 __all__: tuple[str, ...] = ("Queue", "PriorityQueue", "LifoQueue", "QueueFull", "QueueEmpty")
 
@@ -23,32 +29,30 @@ if sys.version_info >= (3, 13):
     __all__ += ("QueueShutDown",)
 
 
-class PriorityQueue(Queue["_T"]):
+class PriorityQueue(_PriorityQueue["SupportsRichComparisonT"]):
     """A queue that gives out its least item first, as `heapq` orders them."""
 
     def _init(self, maxsize: int) -> None:
-        self._queue = []
+        self._queue: list[SupportsRichComparisonT] = []
 
-    def _put(self, item: _T) -> None:
+    def _put(self, item: SupportsRichComparisonT) -> None:
         heapq.heappush(self._queue, item)
 
-    def _get(self) -> _T:
-        item: _T = heapq.heappop(self._queue)
-        return item
+    def _get(self) -> SupportsRichComparisonT:
+        return heapq.heappop(self._queue)
 
 
-class LifoQueue(Queue["_T"]):
+class LifoQueue(_LifoQueue["_T"]):
     """A queue that gives out last what was put in first."""
 
     def _init(self, maxsize: int) -> None:
-        self._queue = []
+        self._queue: list[_T] = []
 
     def _put(self, item: _T) -> None:
         self._queue.append(item)
 
     def _get(self) -> _T:
-        item: _T = self._queue.pop()
-        return item
+        return self._queue.pop()
 
 
 complete(globals())

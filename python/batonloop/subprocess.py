@@ -7,7 +7,7 @@ from asyncio import subprocess as _asyncio_subprocess
 from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
 from asyncio.subprocess import STDOUT as STDOUT
-from asyncio.subprocess import Process
+from asyncio.subprocess import Process as Process
 
 from . import streams
 from .names import complete

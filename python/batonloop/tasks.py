@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     _T = TypeVar("_T")
+    _F = TypeVar("_F", bound=Future[Any])
 
 __all__: tuple[str, ...] = (
     "Task",
@@ -63,11 +64,11 @@ __all__: tuple[str, ...] = (
 
 
 async def wait(
-    fs: Iterable[Future[Any]],
+    fs: Iterable[_F],
     *,
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
-) -> tuple[set[Future[Any]], set[Future[Any]]]:
+) -> tuple[set[_F], set[_F]]:
     """Wait for futures and tasks, and return the set of those that are done and the rest.
 
     Until all are done or, as `return_when` says, the first one or the first that fails. A timeout
@@ -87,8 +88,8 @@ async def wait(
 
 
 async def _wait(
-    fs: set[Future[Any]], timeout: float | None, return_when: str, loop: AbstractEventLoop
-) -> tuple[set[Future[Any]], set[Future[Any]]]:
+    fs: set[_F], timeout: float | None, return_when: str, loop: AbstractEventLoop
+) -> tuple[set[_F], set[_F]]:
     assert fs, "Set of Futures is empty."
     waiting = _Waiting(fs, timeout, return_when, loop)
     try:

@@ -36,7 +36,7 @@ import math
 import threading
 import time
 
-from . import runners
+from .runners import run as _run
 from .unix_events import EventLoop as _EventLoop
 
 TYPE_CHECKING = False
@@ -195,7 +195,7 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
 
     Raises `Deadlock` if it comes to wait for what cannot happen.
     """
-    return runners.run(main, debug=debug, loop_factory=new_event_loop)
+    return _run(main, debug=debug, loop_factory=new_event_loop)
 
 
 def describe_task(task: asyncio.Task[Any]) -> str:
