@@ -429,7 +429,7 @@ pub fn timer_as_handle<'a, 'py>(timer: &'a Bound<'py, TimerHandle>) -> &'a Bound
 /// # Errors
 ///
 /// `MemoryError`.
-#[inline]
+#[inline(always)]
 pub fn allocate<K: Kind>(py: Python<'_>) -> PyResult<Bound<'_, K>> {
     let shared = K::shared();
     let type_object = shared.type_object.get();

@@ -43,8 +43,17 @@ pub(crate) fn create_task<'py>(
     {
         return Ok(tasks::new(this.as_any(), host, coroutine)?.into_any());
     }
+    create_task_otherwise(this, args)
+}
+
+/// With a task factory, which may be ours, or with anything else that is not plain.
+#[inline(never)]
+fn create_task_otherwise<'py>(
+    this: &PyLoop<'py>,
+    args: Args<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
     if let ([coroutine], false) = (args.positional(), args.has_keywords())
-        && host.makes_eager_tasks(py)
+        && this.get().makes_eager_tasks(this.py())
         && tasks::is_plain(coroutine)
     {
         return Ok(tasks::new_eager(this.as_any(), coroutine)?.into_any());
