@@ -190,6 +190,30 @@ def test_attributes_are_what_it_goes_by(world: World, loop: Any) -> None:
     run(loop, main)
 
 
+@pytest.mark.parametrize("is_early", [False, True])
+def test_an_abort_has_what_is_handled_for_its_context(
+    world: World, loop: Any, is_early: bool
+) -> None:
+    async def main() -> None:
+        async def come() -> None:
+            try:
+                raise KeyError(1)
+            except KeyError:
+                await barrier.wait()
+
+        barrier = world.module.Barrier(2)
+        if is_early:
+            await barrier.abort()
+        coming = loop.create_task(come())
+        await asyncio.sleep(0)
+        await barrier.abort()
+        error = await catch(coming)
+        assert isinstance(error, asyncio.BrokenBarrierError)
+        assert isinstance(error.__context__, KeyError)
+
+    run(loop, main)
+
+
 def test_an_error_on_the_way_out_has_the_first_one_for_its_context(world: World, loop: Any) -> None:
     async def main() -> None:
         barrier = world.module.Barrier(2)

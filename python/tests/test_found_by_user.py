@@ -140,6 +140,79 @@ def test_methods_set_on_a_condition_are_called(world: World, loop: Any) -> None:
     loop.run_until_complete(main())
 
 
+def test_a_condition_has_the_methods_that_its_lock_had(world: World, loop: Any) -> None:
+    calls: list[str] = []
+
+    async def main() -> None:
+        lock = world.module.Lock()
+        condition = world.module.Condition(lock)
+        release = lock.release
+        lock.release = lambda: (calls.append("too late"), release())
+        async with condition:
+            pass
+        assert not lock.locked()
+        assert calls == []
+        lock.release = lambda: (calls.append("in time"), release())
+        async with world.module.Condition(lock):
+            pass
+        assert calls == ["in time"]
+
+    loop.run_until_complete(main())
+
+
+def test_a_copy_has_the_methods_set_on_it(world: World, loop: Any) -> None:
+    async def main() -> None:
+        lock = world.module.Lock()
+        lock.release = Mock()
+        made = copy.copy(lock)
+        async with made:
+            pass
+        lock.release.assert_called_once_with()
+        assert made.locked()
+        queue = world.module.Queue()
+        queue.put_nowait = Mock()
+        await copy.copy(queue).put(1)
+        queue.put_nowait.assert_called_once_with(1)
+
+    loop.run_until_complete(main())
+
+
+def test_a_cancelled_wait_asks_who_may_go_on_in_asyncios_order(world: World, loop: Any) -> None:
+    asked: list[bool] = []
+
+    class Queue(world.module.Queue):  # type: ignore[misc,name-defined]
+        def full(self) -> bool:
+            asked.append(super().full())
+            return asked[-1]
+
+    async def main() -> None:
+        queue = Queue(1)
+        await queue.put(1)
+        putting = loop.create_task(queue.put(2))
+        await asyncio.sleep(0)
+        putting.cancel()
+        await catch(putting)
+
+    loop.run_until_complete(main())
+    assert asked == [False, False, True, True]
+
+
+def test_an_eager_task_may_put_another_set_into_its_group(world: World, loop: Any) -> None:
+    async def main() -> int:
+        async def child() -> None:
+            group._tasks = set()
+            await asyncio.sleep(0)
+
+        async with world.module.TaskGroup() as group:
+            group.create_task(child())
+            return len(group._tasks)
+
+    if world.eager_task_factory is None:
+        pytest.skip("no eager tasks before 3.12")
+    loop.set_task_factory(world.eager_task_factory)
+    assert loop.run_until_complete(main()) == 1
+
+
 def test_methods_of_subclasses_are_called(world: World, loop: Any) -> None:
     calls: list[str] = []
 

@@ -52,7 +52,7 @@ pub fn copied<'py>(py: Python<'py>, content: &[u8]) -> Outcome<Bound<'py, PyByte
 ///
 /// # Errors
 ///
-/// SystemError if somebody else holds it.
+/// SystemError if somebody else holds it, MemoryError; then the bytes are gone.
 ///
 /// # Panics
 ///

@@ -161,15 +161,18 @@ fn unspoilt(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let fields = unsafe { &*fields };
     // SAFETY: the object is alive.
     let count = unsafe { ffi::Py_REFCNT(stop.as_ptr()) };
+    if count != 2 || fields.args.is_null() {
+        return None;
+    }
     let written = [fields.dict, fields.notes, fields.traceback, fields.context, fields.cause];
     let suppresses = std::ptr::from_ref(&fields.suppress_context).cast::<u8>();
     // SAFETY: the place is in the object; in C it is one byte.
     let suppresses = unsafe { *suppresses } != 0;
-    // SAFETY: the object is alive, and nobody else has it: it has arguments, and they are a tuple.
+    // SAFETY: the object is alive; where an exception has arguments, they are a tuple.
     let is_bare = unsafe { ffi::PyTuple_GET_SIZE(fields.args) } == 0;
     let is_unwritten = written.iter().all(|field| field.is_null()) && !suppresses && is_bare;
     let is_whole = !fields.value.is_null() && may_stay(fields.value);
-    (count == 2 && is_unwritten && is_whole).then_some(stop)
+    (is_unwritten && is_whole).then_some(stop)
 }
 
 /// Raises `StopIteration(value)`.

@@ -601,7 +601,8 @@ unsafe fn die<K: Kind, const EXACT: bool>(object: *mut ffi::PyObject) {
     }
     // SAFETY: the object is dead and untracked; nobody else can reach it.
     unsafe { empty::<K>(object) };
-    // An exact object is finalized by the collector alone, which never comes this way twice.
+    // The collector finalizes an object once, and marks it: such a one may not serve again, nor be
+    // taken for one without a mark when it enters the collector's list anew.
     // SAFETY: the object is one that the collector knows.
     let finalized = EXACT && unsafe { collector::is_finalized(object) };
     if !(EXACT && !finalized && shared.push_free(object)) {

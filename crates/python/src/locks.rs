@@ -12,7 +12,9 @@ use std::ffi::CStr;
 use batonloop_cpython::builder::{TypeBuilder, bases};
 use batonloop_cpython::deque;
 use batonloop_cpython::kind::{self, Fields, Kind};
-use batonloop_cpython::locks::{BoundedSemaphore, Condition, Event, Lock, LockFields, Semaphore};
+use batonloop_cpython::locks::{
+    BoundedSemaphore, Condition, Event, Lock, LockFields, Semaphore, as_semaphore,
+};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
 use pyo3::exceptions::PyRuntimeError;
@@ -176,6 +178,10 @@ trait Primitive: Kind<Fields = LockFields> + PyTypeInfo {
 impl Primitive for Lock {}
 impl Stateful for Lock {
     const STATE: &'static [&'static str] = &["_waiters", "_locked"];
+
+    fn look_on<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyAny>) {
+        look_on(this, name);
+    }
 }
 impl Primitive for Event {
     const ALWAYS_HAS_WAITERS: bool = true;
@@ -188,13 +194,25 @@ impl Primitive for Condition {
 }
 impl Stateful for Condition {
     const STATE: &'static [&'static str] = &["_lock", "_waiters"];
+
+    fn look_on<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyAny>) {
+        look_on(this, name);
+    }
 }
 impl Primitive for Semaphore {}
 impl Stateful for Semaphore {
     const STATE: &'static [&'static str] = &["_waiters", "_value"];
+
+    fn look_on<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyAny>) {
+        look_on(this, name);
+    }
 }
 impl Stateful for BoundedSemaphore {
     const STATE: &'static [&'static str] = &["_bound_value", "_waiters", "_value"];
+
+    fn look_on<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyAny>) {
+        look_on(as_semaphore(this), name);
+    }
 }
 
 /// An object as what it is, if nothing of it has another meaning, by a subclass or by what was set
@@ -304,7 +322,7 @@ fn context_methods<K: Primitive>() -> [Method<K>; 2] {
 #[inline]
 fn held_by<'py>(this: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     let lock = cast_plain::<Condition>(this).and_then(condition::plain_lock);
-    lock.map_or_else(|| this.clone(), Bound::into_any)
+    lock.filter(|lock| is_plain::<Lock>(lock)).map_or_else(|| this.clone(), Bound::into_any)
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -98,6 +98,9 @@ pub(crate) fn owner<'py>(this: &PyCoroutine<'py>) -> Bound<'py, PyAny> {
 pub(crate) trait Stateful: Kind {
     /// The attributes, in the order in which asyncio's `__init__()` sets them.
     const STATE: &'static [&'static str];
+
+    /// Takes note of an attribute that is set past `__setattr__()`.
+    fn look_on<'py>(_this: &Bound<'py, Self>, _name: &Bound<'py, PyAny>) {}
 }
 
 /// `__getstate__()` and its kin. The state is what asyncio's object has in its dict; `_loop` is
@@ -155,6 +158,7 @@ fn set_state<'py, K: Stateful>(
     this: &Bound<'py, K>,
     state: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let own = this;
     let (this, py) = (this.as_any(), this.py());
     let (state, slots) = match state.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>() {
         Ok(both) => both,
@@ -167,6 +171,7 @@ fn set_state<'py, K: Stateful>(
         if known == "_loop" || K::STATE.iter().any(|each| known == each) {
             this.setattr(known, value)?;
         } else {
+            K::look_on(own, &name);
             dict.set_item(name, value)?;
         }
     }

@@ -168,8 +168,13 @@ fn wait<'py>(
     Ok(Then::Wait(future, WAITING))
 }
 
-/// A wait has ended with an exception: takes the future out. Whether somebody had let it go on.
-fn give_up(coroutine: &PyCoroutine<'_>, waiters: &Slot) -> PyResult<bool> {
+/// A wait has ended with an exception: takes the future out. Whether somebody had let it go on, so
+/// that another may, unless `is_blocked` says that nobody can.
+fn give_up(
+    coroutine: &PyCoroutine<'_>,
+    waiters: &Slot,
+    is_blocked: impl FnOnce() -> PyResult<bool>,
+) -> PyResult<bool> {
     let py = coroutine.py();
     let Some(future) = coroutine.fields().kept.take(py) else {
         return Ok(false);
@@ -181,7 +186,7 @@ fn give_up(coroutine: &PyCoroutine<'_>, waiters: &Slot) -> PyResult<bool> {
     {
         return Err(error);
     }
-    Ok(!is_cancelled(&future)?)
+    Ok(!is_blocked()? && !is_cancelled(&future)?)
 }
 
 fn queue_of<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<&'a PyQueue<'py>> {
@@ -209,7 +214,7 @@ fn put<'py>(
     let queue = queue_of(&owner)?;
     let fields = queue.fields();
     if let Err(error) = given {
-        if stage != CREATED && give_up(coroutine, &fields.putters)? && !is_full(queue)? {
+        if stage != CREATED && give_up(coroutine, &fields.putters, || is_full(queue))? {
             wake_up_next(queue, &fields.putters)?;
         }
         return Err(error);
@@ -274,7 +279,7 @@ fn get<'py>(
     let queue = queue_of(&owner)?;
     let fields = queue.fields();
     if let Err(error) = given {
-        if stage != CREATED && give_up(coroutine, &fields.getters)? && !is_empty(queue)? {
+        if stage != CREATED && give_up(coroutine, &fields.getters, || is_empty(queue))? {
             wake_up_next(queue, &fields.getters)?;
         }
         return Err(error);

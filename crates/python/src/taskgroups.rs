@@ -83,7 +83,7 @@ fn create_plainly<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = group.py();
     let fields = group.fields();
-    let ([coroutine], Some(event_loop), Some(tasks), false) = (
+    let ([coroutine], Some(event_loop), Some(mut tasks), false) = (
         args.positional(),
         fields.event_loop.get(py),
         tasks_of(group),
@@ -108,7 +108,12 @@ fn create_plainly<'py>(
             Some(task) => task,
             None => return Ok(None),
         },
-        (false, false) if ours.makes_eager_tasks(py) => tasks::new_eager(&event_loop, coroutine)?,
+        (false, false) if ours.makes_eager_tasks(py) => {
+            let task = tasks::new_eager(&event_loop, coroutine)?;
+            // Its first step may have put another set in the place of this one.
+            tasks = tasks_of(group).unwrap_or(tasks);
+            task
+        }
         _ => return Ok(None),
     };
     let future = kind::task_as_future(&task);

@@ -12,8 +12,8 @@
 //! How much is enough, fifty connections tell otherwise than five hundred. So the heap is watched:
 //! one that became shorter and grows again was given back too early. When as much as is kept has
 //! come and gone so, twice as much is kept, up to what glibc can learn. The end of the heap is a
-//! word in memory, so to look costs no call to the kernel. Where the C library is another, or the
-//! loop runs in a thread whose memory is no part of the heap, the least is kept that ever was.
+//! word in glibc's memory, so to look costs no call to the kernel. With another C library, or where
+//! the loop runs in a thread whose memory is no part of the heap, the least is kept that ever was.
 
 use std::hint::black_box;
 
@@ -86,7 +86,8 @@ impl Heap {
 /// Where the heap ends.
 #[inline]
 fn end() -> usize {
-    // SAFETY: nothing is added to the heap, and nothing taken.
+    // SAFETY: nothing is added to the heap, and nothing taken; it is one word that is read, which
+    // another thread may move at any time.
     unsafe { libc::sbrk(0) }.addr()
 }
 

@@ -7,8 +7,8 @@
 //!
 //! The class is asyncio's own on a Condition of ours, and so is all of it that is called once in a
 //! while; the states, the count and the condition are attributes, which anybody may look at and
-//! change. What is said here holds for a barrier of just that class, whose condition and lock are
-//! plain; asyncio's `wait()` serves all others.
+//! change, but its methods are not asked for by name. What is said here holds for a barrier of just
+//! that class, whose condition and lock are plain; asyncio's `wait()` serves all others.
 
 use batonloop_cpython::coroutine;
 use batonloop_cpython::kind::Fields;
@@ -16,7 +16,7 @@ use batonloop_cpython::locks::Condition;
 use batonloop_cpython::method::{self, Args};
 use batonloop_cpython::native::{self, Body};
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods};
+use pyo3::types::{PyAny, PyAnyMethods, PyModule, PyModuleMethods, PyType};
 use pyo3::{Bound, Py, PyErr, PyResult, Python, intern};
 
 use super::condition::{self, PyCondition, WAIT_FOR_NOTICE};
@@ -77,15 +77,13 @@ fn wait_for_all<'py>(
     let kept = coroutine.fields().argument.get(py).unwrap_or_else(|| names::none(py));
     let condition = condition::of(&kept)?;
     match stage {
-        CREATED => {
+        CREATED | ENTERING => {
             given?;
-            if let Some(then) = enter(condition)? {
+            if stage == CREATED
+                && let Some(then) = enter(condition)?
+            {
                 return Ok(then);
             }
-            finally(meet(coroutine, condition), || condition::release_of(condition), py)
-        }
-        ENTERING => {
-            given?;
             finally(meet(coroutine, condition), || condition::release_of(condition), py)
         }
         OUTSIDE => {
@@ -206,11 +204,13 @@ fn finally<'py>(
     }
 }
 
+/// It is made when it is raised, so that what is being handled then is its context.
 fn broken(message: &'static str, py: Python<'_>) -> PyResult<PyErr> {
-    Ok(PyErr::from_value(names::BROKEN_BARRIER_ERROR.get(py)?.call1((message,))?))
+    let class = names::BROKEN_BARRIER_ERROR.get(py)?.cast::<PyType>()?;
+    Ok(PyErr::from_type(class.clone(), (message,)))
 }
 
-/// `wait(self)`, for barriers that nobody can have given another meaning.
+/// `wait(self)`, for barriers of just our class on a plain condition.
 fn wait<'py>(py: Python<'py>, args: Args<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let ([barrier], false) = (args.positional(), args.has_keywords()) else {
         return Ok(None);

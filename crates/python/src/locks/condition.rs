@@ -19,12 +19,12 @@ use batonloop_cpython::method::{Args, Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAny, PyAnyMethods, PyType};
+use pyo3::types::{PyAny, PyAnyMethods, PyString, PyType};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::{
-    ACQUIRE_LOCK, PyLock, WAITING, append_waiter, cast_plain, common_properties, context_methods,
-    describe, has_live_waiters, is_plain, look_on, loop_method, release_lock, stop_waiting,
+    ACQUIRE_LOCK, PyLock, WAITING, append_waiter, common_properties, context_methods, describe,
+    has_live_waiters, is_plain, look_on, loop_method, release_lock, stop_waiting,
 };
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
@@ -95,13 +95,14 @@ fn passes_notices_on(py: Python<'_>) -> PyResult<bool> {
     PASSES.get_or_try_init(py, passes).copied()
 }
 
-/// The lock of a condition, if that is a plain lock of ours under a plain condition.
+/// The lock of a plain condition, if that was a plain lock of ours when the condition was made.
+/// What is set on the lock afterwards a condition does not see in asyncio either.
 pub(super) fn plain_lock<'py>(condition: &PyCondition<'py>) -> Option<PyLock<'py>> {
     if !is_plain::<Condition>(condition) {
         return None;
     }
     let lock = condition.fields().lock().get(condition.py())?;
-    cast_plain::<Lock>(&lock).cloned()
+    kind::cast_exact::<Lock>(&lock).cloned()
 }
 
 /// Whether the lock of a condition is held; it must be for a wait and for a notice.
@@ -274,7 +275,8 @@ fn notify_one(condition: &PyCondition<'_>) -> PyResult<()> {
     notify_some(condition, |number| Ok(number < 1))
 }
 
-/// Whether a subclass may have its own `_notify()`, where there is one.
+/// Whether a condition may have its own `_notify()`, where there is one: by a subclass, or because
+/// it was set on it.
 fn means_its_own(condition: &PyCondition<'_>) -> PyResult<bool> {
     Ok(!is_plain::<Condition>(condition) && passes_notices_on(condition.py())?)
 }
@@ -299,15 +301,29 @@ pub(super) fn notify_all<'py>(condition: &PyCondition<'py>) -> PyResult<Bound<'p
 fn of_the_lock() -> [Property<Condition>; 3] {
     [
         Property::read(c"locked", c"locked() of the lock.", |this: &PyCondition<'_>| {
-            the_lock(this).getattr(intern!(this.py(), "locked"))
+            method_of_the_lock(this, intern!(this.py(), "locked"))
         }),
         Property::read(c"acquire", c"acquire() of the lock.", |this: &PyCondition<'_>| {
-            the_lock(this).getattr(intern!(this.py(), "acquire"))
+            method_of_the_lock(this, intern!(this.py(), "acquire"))
         }),
         Property::read(c"release", c"release() of the lock.", |this: &PyCondition<'_>| {
-            the_lock(this).getattr(intern!(this.py(), "release"))
+            method_of_the_lock(this, intern!(this.py(), "release"))
         }),
     ]
+}
+
+/// One of them; of a plain lock as its class has it, whatever was set on the lock since.
+fn method_of_the_lock<'py>(
+    condition: &PyCondition<'py>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match plain_lock(condition).filter(|lock| !is_plain::<Lock>(lock)) {
+        Some(lock) => {
+            let method = lock.get_type().getattr(name)?;
+            method.call_method1(intern!(name.py(), "__get__"), (lock,))
+        }
+        None => the_lock(condition).getattr(name),
+    }
 }
 
 /// The lock; None before `__init__()` ran.
@@ -356,8 +372,10 @@ pub(super) fn make_condition(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
                 for name in ["locked", "acquire", "release"] {
                     lock.getattr(name)?;
                 }
-                this.fields().lock().set(lock);
-                this.fields().waiters.clear(py);
+                let fields = this.fields();
+                fields.is_patched.set(kind::is_exact::<Lock>(&lock) && !is_plain::<Lock>(&lock));
+                fields.lock().set(lock);
+                fields.waiters.clear(py);
                 Ok(())
             }),
             TypeSlot::repr(|this: &PyCondition<'_>| {

@@ -70,6 +70,10 @@ impl Stateful for Queue {
         #[cfg(Py_3_13)]
         "_is_shutdown",
     ];
+
+    fn look_on<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyAny>) {
+        look_on(this, name);
+    }
 }
 
 /// What a repr says of the state. A subclass that keeps its items elsewhere has no `_queue`, and
