@@ -83,6 +83,7 @@ NETWORK: tuple[NetworkGoal, ...] = (
     # 1.15 times the cost of the raw server.
     NetworkGoal("accept_close", connections=(50,), share_of_raw=1 / 1.15),
     NetworkGoal("idle", at_most=0.6),
+    NetworkGoal("streams_idle", at_most=2),
     # 1.2 times the cost of posix_spawn and a pidfd.
     NetworkGoal("spawn_true", share_of_raw=1 / 1.2, times_uvloop=3),
     NetworkGoal("uvicorn_hello", times_uvloop=1.1),

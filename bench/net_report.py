@@ -58,7 +58,7 @@ def groups(results: Results) -> list[tuple[str, list[Cell]]]:
         title = "others, CPU us"
         if cell.size is not None:
             title = f"{network.load(cell.name).TITLE}, CPU us"
-        elif cell.name == "idle":
+        elif network.load(cell.name).LOAD == "idle":
             title = "memory, KiB"
         found.setdefault(title, []).append(cell)
     return list(found.items())

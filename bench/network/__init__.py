@@ -30,6 +30,7 @@ NAMES: tuple[str, ...] = (
     "tls_handshake",
     "accept_close",
     "idle",
+    "streams_idle",
     "spawn_true",
     "uvicorn_hello",
     "aiohttp_hello",
