@@ -25,7 +25,7 @@ MANY = 2000
 SHARES = {"batonloop": 0.8, "batonloop_loop_only": 0.2}
 
 # So many are drawn at a time.
-PORTION = 5000
+PORTION = 1000
 
 slow = pytest.mark.slow
 # From 3.14 on hypothesis warns about a random generator of its own.
@@ -41,7 +41,7 @@ def check(
 ) -> None:
     """Compare so many random programs, of these themes or of all, on asyncio and in this world."""
     for beyond in range(PORTION, count, PORTION):
-        # hypothesis keeps in mind all that it drew at a time: a gigabyte for 15,000 programs.
+        # hypothesis keeps in mind all that it drew at a time: two gigabytes for 5,000 programs.
         number = beyond if seed_number is None else seed_number + beyond
         check(world, min(PORTION, count - beyond), *themes, shrink=shrink, seed_number=number)
     count = min(count, PORTION)

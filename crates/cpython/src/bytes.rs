@@ -52,7 +52,8 @@ pub fn copied<'py>(py: Python<'py>, content: &[u8]) -> Outcome<Bound<'py, PyByte
 ///
 /// # Errors
 ///
-/// SystemError if somebody else holds it, MemoryError; then the bytes are gone.
+/// MemoryError; then the bytes are gone. If somebody else holds it, SystemError up to 3.12; since
+/// then it is copied.
 ///
 /// # Panics
 ///

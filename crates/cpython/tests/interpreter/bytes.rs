@@ -24,7 +24,11 @@ fn bytes_that_nobody_else_holds_become_shorter_where_they_stand() {
 fn bytes_that_somebody_holds_stay_as_they_are() {
     with_python(|py| {
         let whole = PyBytes::new(py, &[7; 100_000]);
-        assert!(shortened(whole.clone(), 65_536).is_err());
+        // The interpreter refuses up to 3.12, and makes a copy since.
+        if let Ok(copy) = shortened(whole.clone(), 65_536) {
+            assert!(!copy.is(&whole));
+            assert_eq!(copy.as_bytes(), [7; 65_536]);
+        }
         assert_eq!(whole.as_bytes(), [7; 100_000]);
     });
 }
