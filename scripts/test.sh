@@ -16,11 +16,12 @@ LIMIT=$((900 + ${BATONLOOP_PROGRAMS:-0} / 10))
 # What the fast layout decides is tested without it, too; these three have the three layouts.
 OWN_LAYOUT_PYTHONS="3.12 3.13 3.14"
 # programs VERSION: how many random programs this Python compares.
+FEW_PROGRAMS=300
 programs() {
     case "${BATONLOOP_PROGRAMS:-$1}" in
     3.13) echo 5000 ;;
     3.12) echo 2000 ;;
-    3.*) echo 300 ;;
+    3.*) echo "$FEW_PROGRAMS" ;;
     *) echo "$BATONLOOP_PROGRAMS" ;;
     esac
 }
@@ -154,7 +155,8 @@ test_python() {
         case " $OWN_LAYOUT_PYTHONS " in *" $version "*) ;; *) continue ;; esac
         soon "pytest, Python $version, layout own" \
             env BATONLOOP_LAYOUT=own BATONLOOP_TEST_WORLDS=batonloop \
-            BATONLOOP_PROGRAMS="$FEWER_PROGRAMS" ".venv/$version/bin/python" -m pytest --quiet
+            BATONLOOP_PROGRAMS="${BATONLOOP_PROGRAMS:-$FEW_PROGRAMS}" \
+            ".venv/$version/bin/python" -m pytest --quiet
     done
     finish_all
     # No loop has a part in these.
