@@ -74,6 +74,9 @@ class _Waiting(Generic[_F]):
     def end(self) -> None: ...
     def sorted(self) -> tuple[set[_F], set[_F]]: ...
 
+class _Serving:
+    """What hears of the end of the task that serves a connection."""
+
 class _Shield:
     """What shield() puts among the callbacks of its futures."""
 

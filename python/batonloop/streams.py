@@ -1,11 +1,11 @@
-"""Streams: reader, writer and most of the protocol are native; what is called once is here."""
+"""Streams: reader, writer and protocol are native; what is called once is here."""
 
 from __future__ import annotations
 
-from asyncio import coroutines, events
+from asyncio import events
 from asyncio import streams as _asyncio_streams
 from asyncio.streams import FlowControlMixin
-from types import FunctionType
+from types import CellType, FunctionType
 
 from . import _batonloop
 from ._batonloop import StreamReader, StreamWriter
@@ -37,12 +37,26 @@ def _with_names(function: Any, names: dict[str, Any]) -> Any:
 
     For what differs from one release of a Python to the next: the running one's is the one.
     """
-    names = {"__name__": function.__module__, "coroutines": coroutines, **names}
+    names = {"__name__": function.__module__, **names}
     made = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
     made.__kwdefaults__ = function.__kwdefaults__
     made.__qualname__ = function.__qualname__
     made.__doc__ = function.__doc__
     return made
+
+
+(_CALLBACK,) = [
+    constant
+    for constant in _asyncio_streams.StreamReaderProtocol.connection_made.__code__.co_consts
+    if getattr(constant, "co_name", None) == "callback"
+]
+
+
+def _serving_callback(protocol: StreamReaderProtocol, transport: Any) -> Any:
+    """asyncio's callback of the task that serves a connection, for the end and for who looks."""
+    cells = {"self": CellType(protocol), "transport": CellType(transport)}
+    closure = tuple(cells[name] for name in _CALLBACK.co_freevars)
+    return FunctionType(_CALLBACK, vars(_asyncio_streams), closure=closure)
 
 
 class StreamReaderProtocol(_batonloop.StreamReaderProtocol, FlowControlMixin):
@@ -51,10 +65,6 @@ class StreamReaderProtocol(_batonloop.StreamReaderProtocol, FlowControlMixin):
     A protocol on which nothing is overridden takes what a transport of ours has received without
     a call of data_received().
     """
-
-    connection_made = _with_names(
-        _asyncio_streams.StreamReaderProtocol.connection_made, {"StreamWriter": StreamWriter}
-    )
 
     # Called by StreamWriter.start_tls(), which is asyncio's as well.
     for _name in ("_replace_writer", "_replace_transport"):

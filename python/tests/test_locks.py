@@ -299,6 +299,59 @@ def test_a_condition_shares_the_lock_it_is_given(world: World) -> None:
     run(world, main)
 
 
+@pytest.mark.parametrize("messages", [("a", "b"), ("a", "b", "c"), ("a",)], ids="-".join)
+@pytest.mark.parametrize("handling", [False, True])
+def test_one_cancelled_again_and_again_tells_of_the_first_time(
+    world: World, messages: tuple[str, ...], handling: bool
+) -> None:
+    """While it acquires the lock after the wait; a task in Python shows what it was woken by."""
+
+    def chain(error: BaseException | None) -> list[str]:
+        return [] if error is None else [repr(error), *chain(error.__context__)]
+
+    async def main(module: Any, task: Any) -> list[list[str]]:
+        condition = module.Condition()
+        chains: list[list[str]] = []
+
+        async def wait() -> None:
+            try:
+                async with condition:
+                    await condition.wait()
+            except asyncio.CancelledError as error:
+                chains.append(chain(error))
+            try:
+                await condition.wait()
+            except RuntimeError as error:
+                chains.append(chain(error))
+
+        async def wait_while_handling() -> None:
+            try:
+                raise ZeroDivisionError
+            except ZeroDivisionError:
+                await wait()
+
+        waiting = task(
+            wait_while_handling() if handling else wait(), loop=asyncio.get_running_loop()
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await condition.acquire()
+        for message in messages:
+            waiting.cancel(message)
+            if message == messages[-1]:
+                condition.release()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.wait([waiting])
+        return chains
+
+    for task in (asyncio.tasks._PyTask, world.Task):  # type: ignore[attr-defined]
+        runner = asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)
+        with runner:
+            expected = runner.run(main(asyncio, task))
+        assert world.run(main(world.module, task)) == expected
+
+
 def test_any_lock_serves_a_condition(world: World) -> None:
     class Wrapped:
         """A lock that is none of asyncio's."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Log, World
+from conftest import World
 from io_tools import refusal, turns
 from net_tools import joined
 
@@ -404,53 +404,6 @@ def test_a_plain_function_serves_too(world: World) -> None:
         await writer.wait_closed()
         server.close()
         await server.wait_closed()
-
-    world.run(main())
-
-
-def test_a_serving_task_that_fails_is_reported_and_its_connection_closed(
-    world: World, logged: Log
-) -> None:
-    async def main() -> None:
-        contexts: list[dict[str, Any]] = []
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: contexts.append(context))
-
-        async def serve(reader: Any, writer: Any) -> None:
-            raise ZeroDivisionError
-
-        server = await world.module.start_server(serve, "127.0.0.1", 0)
-        reader, writer = await world.module.open_connection(*server.sockets[0].getsockname())
-        assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-        (context,) = contexts
-        assert context["message"] == "Unhandled exception in client_connected_cb"
-        assert type(context["exception"]) is ZeroDivisionError
-        assert context["transport"].is_closing()
-
-    world.run(main())
-
-
-def test_a_connection_may_be_rejected(world: World) -> None:
-    async def main() -> None:
-        contexts: list[dict[str, Any]] = []
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: contexts.append(context))
-        reader = world.module.StreamReader()
-        protocol = world.module.StreamReaderProtocol(reader)
-        protocol._reject_connection = True
-        aborted: list[bool] = []
-
-        class Aborted(asyncio.Transport):
-            def abort(self) -> None:
-                aborted.append(True)
-
-        protocol.connection_made(Aborted())
-        assert aborted == [True] and protocol._transport is None
-        assert contexts[0]["message"].startswith("An open stream was garbage collected prior to")
 
     world.run(main())
 

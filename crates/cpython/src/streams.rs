@@ -1,11 +1,12 @@
-//! The structs of a stream: its reader, its writer, and the protocol between them and a transport.
+//! The structs of a stream: its reader, its writer, and the protocol between them and a transport,
+//! with what hears of the end of who serves it.
 
 use std::cell::Cell;
 
 use pyo3::types::DerefToPyAny;
 use pyo3::{PyTypeInfo, Python, ffi};
 
-use crate::kind::{Kind, Shared};
+use crate::kind::{Kind, Shared, kinds};
 use crate::slot::Slot;
 
 /// A reader.
@@ -145,6 +146,33 @@ impl ProtocolFields {
     }
 }
 
+/// What stands in the task that serves a connection, and hears of its end.
+#[repr(C)]
+pub struct ServingFields {
+    head: ffi::PyObject,
+    /// The protocol.
+    pub protocol: Slot,
+    /// The transport on which the connection was made.
+    pub transport: Slot,
+    /// The context in which it hears of it.
+    pub context: Slot,
+    /// A weak reference to the callable that stands for it where Python looks.
+    pub callable: Slot,
+}
+
+impl ServingFields {
+    /// It has neither.
+    #[cfg(not(Py_3_13))]
+    const DICT_AND_WEAKREFS: [usize; 2] = [0; 2];
+
+    #[inline]
+    fn each_slot(&self, visit: &mut impl FnMut(&Slot)) {
+        for slot in [&self.protocol, &self.transport, &self.context, &self.callable] {
+            visit(slot);
+        }
+    }
+}
+
 macro_rules! flags {
     ($($fields:ident),*) => {$(
         impl $fields {
@@ -172,6 +200,10 @@ pub enum StreamReader {}
 pub enum StreamWriter {}
 /// Marks an object laid out as a protocol that feeds a reader.
 pub enum StreamReaderProtocol {}
+/// Marks what hears of the end of who serves a connection.
+pub enum Serving {}
+
+kinds!(ServingFields: Serving in SERVING);
 
 static READER: Shared = Shared::new();
 static WRITER: Shared = Shared::new();

@@ -136,6 +136,7 @@ fn add_classes_on_the_loop(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamReader", streams::make_reader_type(py)?)?;
     module.add("StreamReaderProtocol", streams::make_protocol_type(py)?)?;
     module.add("StreamWriter", streams::make_writer_type(py)?)?;
+    streams::add_serving(module)?;
     module.add("TaskGroup", taskgroups::make_type(py)?)?;
     gather::add(module)?;
     wait::add(module)?;

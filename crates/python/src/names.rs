@@ -152,10 +152,14 @@ pub(crate) static BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "BufferedProtocol");
 pub(crate) static ASYNCIO_STREAM_READER: Imported =
     Imported::new("asyncio.streams", "StreamReader");
+pub(crate) static ASYNCIO_STREAM_READER_PROTOCOL: Imported =
+    Imported::new("asyncio.streams", "StreamReaderProtocol");
 pub(crate) static ASYNCIO_STREAM_WRITER: Imported =
     Imported::new("asyncio.streams", "StreamWriter");
 pub(crate) static STREAM_READER_PROTOCOL: Imported =
     Imported::new("batonloop.streams", "StreamReaderProtocol");
+pub(crate) static SERVING_CALLBACK: Imported =
+    Imported::new("batonloop.streams", "_serving_callback");
 pub(crate) static FEED_BUFFERED_PROTOCOL: Imported =
     Imported::new("asyncio.protocols", "_feed_data_to_buffered_proto");
 pub(crate) static TRANSPORT_SOCKET: Imported = Imported::new("asyncio.trsock", "TransportSocket");

@@ -20,11 +20,13 @@ mod buffer;
 mod read;
 mod lines;
 mod reader;
+mod serving;
 mod protocol;
 mod writer;
 
 pub(crate) use protocol::make_type as make_protocol_type;
 pub(crate) use reader::make_type as make_reader_type;
+pub(crate) use serving::add as add_serving;
 pub(crate) use writer::make_type as make_writer_type;
 
 type PyReader<'py> = Bound<'py, StreamReader>;

@@ -14,6 +14,7 @@ use batonloop_cpython::kind::waitings::Waiting;
 use batonloop_cpython::kind::{self, Fields, Gathering, Kind, Task};
 use batonloop_cpython::method::{BoundFunction, Method};
 use batonloop_cpython::slot::Slot;
+use batonloop_cpython::streams::Serving;
 use batonloop_cpython::taskgroups::TaskGroup;
 use pyo3::types::{
     PyAny, PyAnyMethods, PyList, PyListMethods, PyWeakrefMethods, PyWeakrefReference,
@@ -107,6 +108,9 @@ pub(super) fn resident(
     }
     if kind::is_exact::<Shield>(callback) {
         return Some(Table::of::<Shield>());
+    }
+    if kind::is_exact::<Serving>(callback) {
+        return Some(Table::of::<Serving>());
     }
     None
 }

@@ -172,19 +172,23 @@ fn wait_for_notice<'py>(
 fn cancelled_again(coroutine: &PyCoroutine<'_>, error: PyErr) -> PyResult<PyErr> {
     let py = coroutine.py();
     let fields = coroutine.fields();
-    let exception = if passes_notices_on(py)? {
-        coroutine::exception_of(error, py)
-    } else {
-        exceptions::new_cancelled(None, py)?
-    };
+    let arrived = coroutine::exception_of(error, py);
     let mut first = fields.argument.take(py);
     if fields.kept.holds_none(py) {
         first = first.map(|kept| kept.getattr(intern!(py, "__context__"))).transpose()?;
     }
     fields.kept.set(none(py));
-    Ok(match first.filter(|first| !first.is_none()) {
-        Some(first) => coroutine::while_handling(&first, || coroutine::raised(&exception)),
-        None => PyErr::from_value(exception),
+    // While that is handled, the one that has arrived has it for its context, as has what is raised
+    // in the end.
+    let first = first.filter(|first| !first.is_none());
+    if let Some(first) = &first {
+        drop(coroutine::while_handling(first, || coroutine::raised(&arrived)));
+    }
+    let exception =
+        if passes_notices_on(py)? { arrived } else { exceptions::new_cancelled(None, py)? };
+    Ok(match &first {
+        Some(first) => coroutine::while_handling(first, || coroutine::raised(&exception)),
+        None => coroutine::raised(&exception),
     })
 }
 

@@ -1,7 +1,6 @@
 //! StreamReaderProtocol: what the transport tells goes into the reader, and who drains waits here.
 //!
 //! A transport of ours, and TLS, hand bytes over by [`feed`], without a call of a method.
-//! `connection_made()` is cold and in Python.
 
 use std::ffi::CStr;
 
@@ -19,12 +18,13 @@ use pyo3::types::{
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::reader::{self, is_plain};
+use super::serving::{self, Release};
 use super::{flag_property, is_debugged, loop_or_current};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
 use crate::futures::any::{is_done, set_result};
-use crate::mixins::{is_one_of, new_future, owner, set_slot, slot_property};
+use crate::mixins::{is_one_of, new_future, owner, set_slot, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::transports::{self, Fed};
@@ -125,6 +125,51 @@ fn reader_by_name<'py>(this: &PyProtocol<'py>) -> PyResult<Option<Bound<'py, PyA
 // ---------------------------------------------------------------------------------------------
 // What the transport tells
 // ---------------------------------------------------------------------------------------------
+
+/// `connection_made(transport)`: the reader knows its transport, and on a server it is served.
+fn connection_made<'py>(
+    this: &PyProtocol<'py>,
+    transport: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let fields = this.fields();
+    if fields.has(REJECT_CONNECTION) {
+        reject(this, transport)?;
+        return Ok(none(py));
+    }
+    set_slot(&fields.transport, Some(transport))?;
+    let reader = reader_by_name(this)?;
+    if let Some(reader) = &reader {
+        reader.call_method1(intern!(py, "set_transport"), (transport,))?;
+    }
+    let name = intern!(py, "get_extra_info");
+    let context = transport.call_method1(name, (intern!(py, "sslcontext"),))?;
+    fields.put(OVER_SSL, !context.is_none());
+    if let Some(callback) = fields.client_connected.get(py) {
+        serving::serve(this, transport, &reader.unwrap_or_else(|| none(py)), &callback)?;
+        fields.strong_reader.clear(py);
+    }
+    Ok(none(py))
+}
+
+const REJECTED: &str = "An open stream was garbage collected prior to establishing network \
+                        connection; call \"stream.close()\" explicitly.";
+
+/// Aborts a connection whose stream was garbage before it was there.
+#[cold]
+fn reject<'py>(this: &PyProtocol<'py>, transport: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = this.py();
+    let context = PyDict::new(py);
+    context.set_item(intern!(py, "message"), REJECTED)?;
+    if let Some(traceback) = this.fields().source_traceback.get(py)
+        && traceback.is_truthy()?
+    {
+        context.set_item(intern!(py, "source_traceback"), traceback)?;
+    }
+    shown(&this.fields().event_loop, py)
+        .call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    transport.call_method0(intern!(py, "abort")).map(drop)
+}
 
 /// Hands bytes to the protocol, if it is one of ours: nothing if it is not.
 #[inline]
@@ -391,7 +436,6 @@ fn properties() -> Vec<Property<StreamReaderProtocol>> {
             c"What a server calls with reader and writer, or None.",
             client_connected
         ),
-        slot_property!(StreamReaderProtocol, c"_stream_writer", c"The writer, or None.", writer),
         slot_property!(
             StreamReaderProtocol,
             c"_task",
@@ -448,10 +492,22 @@ fn flags() -> [Property<StreamReaderProtocol>; 4] {
     ]
 }
 
+/// `_stream_writer`, which newer releases lack.
+fn writer(py: Python<'_>) -> PyResult<Option<Property<StreamReaderProtocol>>> {
+    let made =
+        || slot_property!(StreamReaderProtocol, c"_stream_writer", c"The writer, or None.", writer);
+    Ok(Release::running(py)?.keeps_writer.then(made))
+}
+
 /// Makes the type.
 pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     TypeBuilder::<StreamReaderProtocol>::new(c"batonloop._batonloop.StreamReaderProtocol", DOC)
         .methods([
+            Method::args(
+                c"connection_made",
+                c"connection_made(transport)\n\nOf a server: call who is told of connections.",
+                |this, args| connection_made(this, args.only("connection_made", "transport")?),
+            ),
             Method::args(
                 c"data_received",
                 c"data_received(data)\n\nFeed the reader.",
@@ -483,6 +539,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         ])
         .properties(properties())
         .properties(flags())
+        .properties(writer(py)?)
         .slots([
             TypeSlot::init(init),
             TypeSlot::finalize(finalize),
