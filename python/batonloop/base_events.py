@@ -126,6 +126,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
         """
         self._check_closed()
         self._check_running()
+        self._note_classes()
         is_new = not asyncio.isfuture(future)
         waited_for: asyncio.Future[_T] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if is_new:

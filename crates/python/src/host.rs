@@ -94,6 +94,9 @@ pub(crate) struct EventLoop {
     pub(crate) thread: GilCell<u64>,
     /// When the kernel was last asked for events, in ticks of the cycle counter.
     pub(crate) polled: GilCell<u64>,
+    /// Whether asyncio's names of Task and Future stood for its own or for ours at the last look;
+    /// else the loop is not direct, and makes what they stand for.
+    pub(crate) has_known_classes: GilCell<bool>,
     /// How long a callback may take before debug mode warns, in seconds.
     pub(crate) slow_callback_duration: GilCell<f64>,
     /// How long busy turns may go on without a look at the descriptors, in ticks of that counter.
@@ -140,6 +143,7 @@ impl EventLoop {
     pub(crate) fn update_is_direct(&self, py: Python<'_>) {
         let direct = self.has_own_call_soon.get(py)
             && self.has_own_get_debug.get(py)
+            && self.has_known_classes.get(py)
             && !self.debug.get(py)
             && !self.closed.get(py);
         self.is_direct.set(py, direct);

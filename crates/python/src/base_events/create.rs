@@ -17,7 +17,8 @@ use crate::host::EventLoop;
 use crate::names;
 use crate::tasks::{self, Options};
 
-/// `create_future()`; in debug mode the constructor, which keeps the stack of its caller.
+/// `create_future()`; in debug mode the constructor, which keeps the stack of its caller. Of the
+/// class that a program has put in the place of asyncio's, if it has.
 fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     if this.get().is_direct.get(py) {
@@ -25,7 +26,11 @@ fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     }
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "loop"), this)?;
-    kind::type_object::<kind::Future>(py)?.call((), Some(&keywords))
+    if this.get().has_known_classes.get(py) {
+        return kind::type_object::<kind::Future>(py)?.call((), Some(&keywords));
+    }
+    let class = names::ASYNCIO_FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
+    class.call((), Some(&keywords))
 }
 
 /// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
@@ -61,7 +66,8 @@ fn create_task_otherwise<'py>(
     create_task_slowly(this, args)
 }
 
-/// With a name, a context, a task factory, in debug mode, or with what is no coroutine.
+/// With a name, a context, a task factory, in debug mode, with what is no coroutine, or of the
+/// class that a program has put in the place of asyncio's.
 #[cold]
 fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
@@ -89,6 +95,14 @@ fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<
     host.check_closed(py)?;
     if let Some(factory) = host.task_factory.slot(py).get(py) {
         return call_factory(&factory, this, &coroutine, &keywords);
+    }
+    if host.thread.get(py) == 0 {
+        host._note_classes(py)?;
+    }
+    if !host.has_known_classes.get(py) {
+        keywords.set_item(intern!(py, "loop"), this)?;
+        let class = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "Task"))?;
+        return class.call((coroutine,), Some(&keywords));
     }
     let accepts_eager_start = names::passes_keywords_to_factories(py)?;
     let mut options = Options { accepts_eager_start, ..Options::default() };

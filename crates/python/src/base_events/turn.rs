@@ -19,14 +19,14 @@ use batonloop_cpython::call;
 use batonloop_cpython::exit::Stay;
 use batonloop_cpython::thread;
 use batonloop_sys::{Punctual, clock};
-use pyo3::types::{PyAnyMethods, PyFloat};
+use pyo3::types::{PyAny, PyAnyMethods, PyFloat};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::PyLoop;
 use crate::events;
 use crate::exceptions;
 use crate::host::{Entry, EventLoop, Poller};
-use crate::names;
+use crate::names::{self, none};
 use crate::running;
 use crate::selector_events::{self, Side};
 
@@ -47,6 +47,7 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
     let host = this.get();
     this.call_method0(intern!(py, "_check_closed"))?;
     this.call_method0(intern!(py, "_check_running"))?;
+    host._note_classes(py)?;
     let _stay = Stay::begin();
     let outcome = set_up(this).and_then(|()| {
         let mut scratch = Scratch::default();
@@ -60,7 +61,7 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
     host.stopping.set(py, false);
     drop(host.punctual.with(py, Option::take));
     host.thread.set(py, 0);
-    let left = names::SET_RUNNING_LOOP.get(py)?.call1((py.None(),)).map(drop);
+    let left = set_running_loop(&none(py));
     let cleaned = this.call_method0(intern!(py, "_run_forever_cleanup")).map(drop);
     outcome.and(left).and(cleaned)
 }
@@ -69,9 +70,19 @@ fn set_up(this: &PyLoop<'_>) -> PyResult<()> {
     let py = this.py();
     this.get().thread.set(py, thread::id(py));
     this.call_method0(intern!(py, "_run_forever_setup"))?;
-    names::SET_RUNNING_LOOP.get(py)?.call1((this,))?;
+    set_running_loop(this.as_any())?;
     running::announce(this.as_any());
     Ok(())
+}
+
+/// Says to the interpreter which loop runs in this thread, and to what a program has put in the
+/// place of asyncio's function.
+fn set_running_loop(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = event_loop.py();
+    let known = names::SET_RUNNING_LOOP.get(py)?;
+    known.call1((event_loop,))?;
+    let named = names::ASYNCIO_EVENTS.get(py)?.getattr(intern!(py, "_set_running_loop"))?;
+    if named.is(known) { Ok(()) } else { named.call1((event_loop,)).map(drop) }
 }
 
 /// One turn on its own.

@@ -19,7 +19,7 @@ use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::types::{PyAny, PyAnyMethods};
-use pyo3::{Bound, PyErr, PyResult, Python};
+use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::PyTask;
 use crate::host::EventLoop;
@@ -85,6 +85,20 @@ pub(crate) fn current_of<'py>(
     }
     let task = call::call1(names::CURRENT_TASK.get(event_loop.py())?, event_loop)?;
     Ok(Some(task).filter(|task| !task.is_none()))
+}
+
+/// The current task of a loop, as a function sees it that a program has put in the place of
+/// asyncio's.
+#[cold]
+pub(crate) fn current_by_name<'py>(
+    event_loop: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = event_loop.py();
+    let named = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "current_task"))?;
+    if named.is(names::CURRENT_TASK.get(py)?) {
+        return Ok(None);
+    }
+    Ok(Some(named.call1((event_loop,))?).filter(|task| !task.is_none()))
 }
 
 /// Makes a task the current one of its loop.

@@ -16,7 +16,7 @@ use batonloop_cpython::patch::{self, Function};
 use batonloop_cpython::slot::Slot;
 use pyo3::exceptions::PyTypeError;
 use pyo3::types::{PyAny, PyAnyMethods, PySet, PySetMethods, PyTypeMethods};
-use pyo3::{Bound, PyResult, Python};
+use pyo3::{Bound, PyResult, Python, intern};
 
 use crate::names;
 
@@ -59,7 +59,11 @@ pub(super) fn discard<'py>(
 /// `gather()` or `wait()` was called: the current task of the loop, if there is one, waits for all
 /// that it will be linked to.
 pub(crate) fn fill_waiter<'py>(waiter: &Slot, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
-    if let Some(task) = super::current_of(event_loop)? {
+    let current = match super::current_of(event_loop)? {
+        Some(task) => Some(task),
+        None => super::current_by_name(event_loop)?,
+    };
+    if let Some(task) = current {
         waiter.set(task);
     }
     Ok(())
@@ -73,7 +77,8 @@ pub(crate) fn link(awaited: &Bound<'_, PyAny>, waiter: &Slot) -> PyResult<()> {
     if let (Some(future), Some(_)) = (kind::cast::<Future>(awaited), kind::cast::<Task>(&waiter)) {
         return add(future, &waiter);
     }
-    names::ADD_TO_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    let by_name = intern!(awaited.py(), "future_add_to_awaited_by");
+    names::ASYNCIO_FUTURES.get(awaited.py())?.call_method1(by_name, (awaited, waiter))?;
     Ok(())
 }
 
@@ -93,7 +98,8 @@ pub(crate) fn unlink_from<'py>(
     if let (Some(future), Some(_)) = (kind::cast::<Future>(awaited), kind::cast::<Task>(waiter)) {
         return discard(future, waiter);
     }
-    names::DISCARD_FROM_AWAITED_BY.get(awaited.py())?.call1((awaited, waiter))?;
+    let by_name = intern!(awaited.py(), "future_discard_from_awaited_by");
+    names::ASYNCIO_FUTURES.get(awaited.py())?.call_method1(by_name, (awaited, waiter))?;
     Ok(())
 }
 
