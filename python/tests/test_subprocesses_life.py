@@ -245,7 +245,7 @@ def test_a_status_is_a_number(world: World, loop: Any, status: int) -> None:
     [
         (lambda transport: transport.kill(), -9),
         (lambda transport: transport.terminate(), -15),
-        (lambda transport: transport.send_signal(signal.SIGHUP), -1),
+        (lambda transport: transport.send_signal(signal.SIGALRM), -14),
         (lambda transport: transport.send_signal(10), -10),
         (lambda transport: transport.close(), -9),
         (lambda transport: os.kill(transport.get_pid(), signal.SIGKILL), -9),
