@@ -156,6 +156,7 @@ class BaseEventLoop(_batonloop.EventLoop, _AsyncioEventLoop):
 
     def _run_forever_setup(self) -> None:
         """Prepare the interpreter for the loop; `run_forever()` calls it before the first turn."""
+        self._note_classes()
         self._set_coroutine_origin_tracking(self.get_debug())
         self._old_agen_hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(

@@ -35,6 +35,7 @@ from . import (
     timeouts,
     unix_events,
 )
+from .names import with_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _changes() -> Iterator[_Change]:
 # install(); a module that took both names earlier goes on with asyncio's.
 _StreamWriter: Any = _asyncio_streams.StreamWriter
 _WRITER_INIT = _StreamWriter.__init__
-_WRITER_INIT_FOR_BOTH = streams._with_names(
+_WRITER_INIT_FOR_BOTH = with_names(
     _WRITER_INIT, {"StreamReader": (_asyncio_streams.StreamReader, streams.StreamReader)}
 )
 

@@ -106,3 +106,16 @@ def home_of(name: str) -> str | None:
 def module_of(name: str) -> ModuleType:
     """Our module of that name."""
     return importlib.import_module(f"{__package__}.{name}")
+
+
+def with_names(function: Any, names: dict[str, Any]) -> Any:
+    """asyncio's function, which finds these names where it would find asyncio's.
+
+    For what differs from one release of a Python to the next: the running one's is the one.
+    """
+    names = {"__name__": function.__module__, **names}
+    made = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__ = function.__qualname__
+    made.__doc__ = function.__doc__
+    return made

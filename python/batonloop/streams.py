@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import events
 from asyncio import streams as _asyncio_streams
 from asyncio.streams import FlowControlMixin
-from types import CellType, FunctionType
+from types import CellType, CodeType, FunctionType
 
 from . import _batonloop
 from ._batonloop import StreamReader, StreamWriter
@@ -32,31 +32,43 @@ __all__ = (
 _DEFAULT_LIMIT = 2**16  # 64 KiB
 
 
-def _with_names(function: Any, names: dict[str, Any]) -> Any:
-    """asyncio's function, which finds these names where it would find asyncio's.
+def _find_callback() -> CodeType | None:
+    """asyncio's callback of the task that serves a connection, as the running release has it.
 
-    For what differs from one release of a Python to the next: the running one's is the one.
+    None if somebody has put another connection_made() in the place of asyncio's before we came.
     """
-    names = {"__name__": function.__module__, **names}
-    made = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
-    made.__kwdefaults__ = function.__kwdefaults__
-    made.__qualname__ = function.__qualname__
-    made.__doc__ = function.__doc__
-    return made
+    made: Any = _asyncio_streams.StreamReaderProtocol.connection_made
+    for constant in getattr(getattr(made, "__code__", None), "co_consts", ()):
+        if isinstance(constant, CodeType) and {*constant.co_freevars} == {"self", "transport"}:
+            return constant
+    return None
 
 
-(_CALLBACK,) = [
-    constant
-    for constant in _asyncio_streams.StreamReaderProtocol.connection_made.__code__.co_consts
-    if getattr(constant, "co_name", None) == "callback"
-]
+_CALLBACK = _find_callback()
 
 
-def _serving_callback(protocol: StreamReaderProtocol, transport: Any) -> Any:
-    """asyncio's callback of the task that serves a connection, for the end and for who looks."""
-    cells = {"self": CellType(protocol), "transport": CellType(transport)}
-    closure = tuple(cells[name] for name in _CALLBACK.co_freevars)
-    return FunctionType(_CALLBACK, vars(_asyncio_streams), closure=closure)
+def _serving_callback(protocol: Any, transport: Any) -> Callable[[Any], None]:
+    """What stands among the callbacks of a task that serves a connection, for those who look."""
+    if _CALLBACK is not None:
+        cells = {"self": CellType(protocol), "transport": CellType(transport)}
+        closure = tuple(cells[name] for name in _CALLBACK.co_freevars)
+        return FunctionType(_CALLBACK, vars(_asyncio_streams), closure=closure)
+
+    def callback(task: Any) -> None:
+        if task.cancelled():
+            transport.close()
+            return
+        exc = task.exception()
+        if exc is not None:
+            context = {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": transport,
+            }
+            protocol._loop.call_exception_handler(context)
+            transport.close()
+
+    return callback
 
 
 class StreamReaderProtocol(_batonloop.StreamReaderProtocol, FlowControlMixin):

@@ -10,7 +10,7 @@ from asyncio.subprocess import STDOUT as STDOUT
 from asyncio.subprocess import Process as Process
 
 from . import streams
-from .names import complete
+from .names import complete, with_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ("create_subprocess_exec", "create_subprocess_shell")
 class SubprocessStreamProtocol(_asyncio_subprocess.SubprocessStreamProtocol):
     """Feeds the readers of a child's pipes, and lets the writer wait."""
 
-    connection_made = streams._with_names(
+    connection_made = with_names(
         _asyncio_subprocess.SubprocessStreamProtocol.connection_made, {"streams": streams}
     )
 

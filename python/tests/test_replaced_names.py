@@ -78,13 +78,105 @@ def test_a_runner_makes_what_the_name_stands_for(world: World, replaced: None) -
         assert runner.run(classes(world.module)) == {"OwnFuture", "OwnTask"}
 
 
-def test_a_task_made_between_runs_is_of_that_class(world: World, loop: Any) -> None:
-    async def nothing() -> str:
-        return "nothing"
+async def nothing() -> str:
+    return "nothing"
 
-    task = loop.create_task(nothing(), name="it")
-    assert type(task) is OwnTask and task.get_name() == "it"
+
+@pytest.mark.parametrize("keywords", [{}, {"name": "it"}], ids=["bare", "named"])
+def test_what_is_made_between_runs_is_of_those_classes(
+    world: World, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, str]
+) -> None:
+    loop = world.new_event_loop()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.tasks, "Task", OwnTask)
+        patch.setattr(asyncio.futures, "Future", OwnFuture)
+        task = loop.create_task(nothing(), **keywords)
+        assert type(task) is OwnTask
+        assert type(loop.create_future()) is OwnFuture
+        assert loop.run_until_complete(task) == "nothing"
+    task = loop.create_task(nothing(), **keywords)
+    assert type(task) is world.Task and type(loop.create_future()) is world.Future
     assert loop.run_until_complete(task) == "nothing"
+    loop.close()
+
+
+@pytest.mark.parametrize("which", ["Task", "Future"])
+def test_one_of_them_may_be_replaced_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    loop = world.new_event_loop()
+    expected: dict[str, Any] = {"Task": world.Task, "Future": world.Future}
+    if which == "Task":
+        monkeypatch.setattr(asyncio.tasks, "Task", OwnTask)
+        expected["Task"] = OwnTask
+    else:
+        monkeypatch.setattr(asyncio.futures, "Future", OwnFuture)
+        expected["Future"] = OwnFuture
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        task = running.create_task(nothing())
+        assert type(task) is expected["Task"]
+        assert type(running.create_future()) is expected["Future"]
+        await task
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def test_a_replaced_class_is_called_as_asyncio_calls_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def make(coro: Any, **kwargs: Any) -> Any:
+        calls.append(kwargs)
+        if "foo" in kwargs:
+            raise TypeError
+        return OwnTask(coro, **kwargs)
+
+    def made(loop: Any) -> list[dict[str, Any]]:
+        calls.clear()
+        tasks = [loop.create_task(nothing()), loop.create_task(nothing(), name="it")]
+        for task in tasks:
+            loop.run_until_complete(task)
+        coroutine = nothing()
+        try:
+            loop.create_task(coroutine, foo=1)
+        except TypeError:
+            coroutine.close()
+        return [{k: v for k, v in call.items() if k != "loop"} for call in calls]
+
+    monkeypatch.setattr(asyncio.tasks, "Task", make)
+    loop, stock = world.new_event_loop(), asyncio.SelectorEventLoop()
+    expected = made(stock)
+    assert made(loop) == expected
+    stock.close()
+    loop.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="call graphs came with 3.14")
+def test_links_of_such_tasks_are_told_by_name(
+    world: World, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    for name in ("future_add_to_awaited_by", "future_discard_from_awaited_by"):
+        for module in (asyncio.futures, asyncio.tasks.futures):  # type: ignore[attr-defined]
+            monkeypatch.setattr(module, name, lambda *_, name=name: told.append(name))
+
+    async def main(module: Any) -> None:
+        event_loop = asyncio.get_running_loop()
+        tasks = [event_loop.create_task(nothing()) for _ in range(2)]
+        await module.gather(*tasks)
+        await module.wait([event_loop.create_task(nothing())])
+
+    loop.run_until_complete(main(world.module))
+    here = told.copy()
+    told.clear()
+    stock = asyncio.SelectorEventLoop()
+    stock.run_until_complete(main(asyncio))
+    stock.close()
+    assert here == told and len(told) > 6
 
 
 def test_once_they_are_put_back_all_is_as_before(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -65,14 +67,8 @@ def test_a_serving_task_that_fails_is_reported_and_its_connection_closed(
     world: World, logged: Log
 ) -> None:
     async def main() -> None:
-        contexts: list[dict[str, Any]] = []
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: contexts.append(context))
-
-        async def serve(reader: Any, writer: Any) -> None:
-            raise ZeroDivisionError
-
-        server = await world.module.start_server(serve, "127.0.0.1", 0)
+        contexts = reported(asyncio.get_running_loop())
+        server = await world.module.start_server(failing, "127.0.0.1", 0)
         reader, writer = await world.module.open_connection(*server.sockets[0].getsockname())
         assert await reader.read() == b""
         writer.close()
@@ -146,10 +142,17 @@ def test_who_serves_may_be_anything_that_asyncio_takes_for_a_coroutine(
 
 def story(module: Any, loop: Any, callback: Callable[..., Any], then: str) -> list[Any]:
     """All that is seen of a connection: of the call, of its task's end, of the transport."""
-    contexts = reported(loop)
+    contexts: list[dict[str, Any]] = []
+    seen: list[Any] = []
+
+    def note(_: Any, context: dict[str, Any]) -> None:
+        contexts.append(context)
+        seen.append(f"handled {sys.exc_info()[1]!r}")
+
+    loop.set_exception_handler(note)
     wire = Wire()
     protocol = module.StreamReaderProtocol(module.StreamReader(loop=loop), callback, loop=loop)
-    seen: list[Any] = []
+    seen.append(getattr(protocol, "_stream_writer", "no such thing"))
     try:
         protocol.connection_made(wire)
     except BaseException as error:
@@ -159,6 +162,7 @@ def story(module: Any, loop: Any, callback: Callable[..., Any], then: str) -> li
     seen.append(hasattr(protocol, "_stream_writer"))
     if protocol._task is not None:
         protocol._task.set_name("it")
+        seen.append(repr(protocol._task))
     World.turn(loop)
     if protocol._task is not None:
         if then:
@@ -166,10 +170,12 @@ def story(module: Any, loop: Any, callback: Callable[..., Any], then: str) -> li
         World.turn(loop, 3)
         seen.append(repr(protocol._task))
     seen.append(wire.story)
+    protocol.connection_lost(None)
+    seen.append(getattr(protocol, "_stream_writer", "no such thing"))
     for context in contexts:
         shown = {name: type(value).__name__ for name, value in context.items()}
         seen.append((context["message"].partition(" at ")[0], shown))
-    return [str(item).replace(module.__name__, "asyncio") for item in seen]
+    return [str(item) for item in seen]
 
 
 def raising(reader: Any, writer: Any) -> None:
@@ -325,6 +331,124 @@ def test_a_subclass_may_know_its_reader_better(world: World, loop: Any) -> None:
     wire = Wire()
     protocol.connection_made(wire)
     assert seen == [wire, other] and other._transport is wire
+
+
+def test_a_subclass_may_have_its_attributes_as_properties(world: World, loop: Any) -> None:
+    seen: list[str] = []
+
+    class Own(world.module.StreamReaderProtocol):  # type: ignore[misc, name-defined]
+        @property
+        def _client_connected_cb(self) -> Any:
+            return lambda *_: seen.append("the property's")
+
+        @_client_connected_cb.setter
+        def _client_connected_cb(self, _: Any) -> None: ...
+
+        @property
+        def _reject_connection(self) -> bool:
+            return rejects
+
+        @_reject_connection.setter
+        def _reject_connection(self, _: bool) -> None: ...
+
+    rejects = False
+    reader = world.module.StreamReader(loop=loop)
+    protocol = Own(reader, lambda *_: seen.append("the argument"), loop=loop)
+    protocol.connection_made(Wire())
+    assert seen == ["the property's"]
+    rejects = True
+    contexts = reported(loop)
+    wire = Wire()
+    protocol.connection_made(wire)
+    assert wire.story == ["abort"] and len(contexts) == 1
+
+
+def test_a_factory_may_add_a_callback_of_its_own_first(world: World, loop: Any) -> None:
+    order: list[str] = []
+    loop.set_exception_handler(lambda *_: order.append("protocol"))
+
+    def factory(loop: Any, coro: Any, **kwargs: Any) -> Any:
+        task = world.Task(coro, loop=loop, **kwargs)
+        task.add_done_callback(lambda _: order.append("factory"))
+        return task
+
+    loop.set_task_factory(factory)
+    for look in (False, True):
+        protocol = made(world, failing, Wire(), loop)
+        if look:
+            assert len(protocol._task._callbacks) == 2
+        World.turn(loop, 3)
+    assert order == ["factory", "protocol"] * 2
+
+
+def test_a_result_is_nobodys_business(world: World, loop: Any) -> None:
+    contexts = reported(loop)
+    for look in (False, True):
+        wire = Wire()
+        protocol = made(world, ending, wire, loop)
+        task = protocol._task
+        kept = list(task._callbacks) if look else None
+        World.turn(loop, 3)
+        assert task.result() == "the end" and not task._callbacks
+        assert contexts == [] and wire.story == []
+        del kept
+
+
+def test_a_task_that_is_none_is_an_error(world: World, loop: Any) -> None:
+    def factory(loop: Any, coro: Any, **kwargs: Any) -> Any:
+        coro.close()
+
+    if sys.version_info >= (3, 13):
+        factory_error = "set_name|add_done_callback"
+    else:
+        factory_error = "add_done_callback"
+    loop.set_task_factory(factory)
+    with pytest.raises(AttributeError, match=factory_error):
+        made(world, ending, Wire(), loop)
+
+
+def test_debug_mode_serves_as_well(world: World, loop: Any) -> None:
+    loop.set_debug(True)
+    contexts = reported(loop)
+    wire = Wire()
+    protocol = made(world, failing, wire, loop)
+    assert protocol._source_traceback
+    World.turn(loop, 3)
+    assert wire.story == ["close"] and len(contexts) == 1
+
+
+WRAPPED_BEFORE = """
+import asyncio, asyncio.streams as streams
+wrapped = streams.StreamReaderProtocol.connection_made
+streams.StreamReaderProtocol.connection_made = lambda self, transport: wrapped(self, transport)
+import batonloop
+
+async def serve(reader, writer):
+    raise ZeroDivisionError
+
+async def main():
+    told = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    server = await batonloop.start_server(serve, "127.0.0.1", 0)
+    reader, writer = await batonloop.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+    print(told)
+
+batonloop.run(main())
+"""
+
+
+def test_what_was_wrapped_before_we_came_is_no_hindrance() -> None:
+    """Who watches connections wraps the method, and may do so before batonloop is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRAPPED_BEFORE], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "['Unhandled exception in client_connected_cb']\n", done.stderr
 
 
 def test_bad_calls_are_refused(world: World, loop: Any) -> None:

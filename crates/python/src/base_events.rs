@@ -8,7 +8,7 @@ use batonloop_core::{Agenda, Instant};
 use batonloop_cpython::builder::add_method;
 use batonloop_cpython::call;
 use batonloop_cpython::cell::{GilCell, GilSlot, LoopCell};
-use batonloop_cpython::kind::{self, Future, Task};
+use batonloop_cpython::kind;
 use batonloop_cpython::method::Method;
 use batonloop_sys::{Selector, Waker, clock};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -293,19 +293,9 @@ impl EventLoop {
         self.check_closed(py)
     }
 
-    /// Looks at what asyncio's names of Task and Future stand for. It does before each run, and not
-    /// within one: who puts a class of its own there does so before.
+    /// Take note of what asyncio's names of Task and Future stand for, before a run.
     fn _note_classes(&self, py: Python<'_>) -> PyResult<()> {
-        let task = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "Task"))?;
-        let future = names::ASYNCIO_FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
-        let known_task =
-            task.is(names::ASYNCIO_TASK.get(py)?) || task.is(&kind::type_object::<Task>(py)?);
-        let known_future = future.is(names::ASYNCIO_FUTURE.get(py)?)
-            || future.is(&kind::type_object::<Future>(py)?);
-        let known = known_task && known_future;
-        self.has_known_classes.set(py, known);
-        self.update_is_direct(py);
-        Ok(())
+        create::note_classes(self, py)
     }
 
     /// Release all that is ready, scheduled and watched, and the selector.

@@ -62,9 +62,10 @@ pub(crate) struct Poller {
 pub(crate) struct EventLoop {
     /// What is ready, scheduled and watched.
     pub(crate) agenda: LoopCell<Agenda<Entry>>,
-    /// Invariant: true if and only if the loop is open, not in debug mode, and neither its class
-    /// nor the object itself gives `call_soon` or `get_debug` another meaning. Then tasks and
-    /// futures of ours may queue without calling it.
+    /// Invariant: true if and only if the loop is open, not in debug mode, neither its class nor
+    /// the object itself gives `call_soon` or `get_debug` another meaning, and asyncio's names of
+    /// Task and Future stand for known classes. Then tasks and futures of ours may queue without
+    /// calling it.
     pub(crate) is_direct: GilCell<bool>,
     /// Whether `call_soon` is ours.
     pub(crate) has_own_call_soon: GilCell<bool>,
@@ -82,6 +83,9 @@ pub(crate) struct EventLoop {
     pub(crate) has_own_watching: GilCell<bool>,
     /// Whether the class has a `_before_sleep()`, which is then asked how long to sleep.
     pub(crate) has_before_sleep: GilCell<bool>,
+    /// Whether asyncio's names of Task and Future stood for its own or for ours at the last look;
+    /// else the loop is not direct, and makes what they stand for.
+    pub(crate) has_known_classes: GilCell<bool>,
     /// Debug mode.
     pub(crate) debug: GilCell<bool>,
     /// Whether `close()` was called.
@@ -94,9 +98,6 @@ pub(crate) struct EventLoop {
     pub(crate) thread: GilCell<u64>,
     /// When the kernel was last asked for events, in ticks of the cycle counter.
     pub(crate) polled: GilCell<u64>,
-    /// Whether asyncio's names of Task and Future stood for its own or for ours at the last look;
-    /// else the loop is not direct, and makes what they stand for.
-    pub(crate) has_known_classes: GilCell<bool>,
     /// How long a callback may take before debug mode warns, in seconds.
     pub(crate) slow_callback_duration: GilCell<f64>,
     /// How long busy turns may go on without a look at the descriptors, in ticks of that counter.

@@ -125,10 +125,6 @@ pub(crate) static ASYNCIO_ENSURE_FUTURE: Imported = Imported::new("asyncio.tasks
 pub(crate) static ASYNCIO_GATHER: Imported = Imported::new("asyncio.tasks", "gather");
 pub(crate) static ASYNCIO_GATHERING_FUTURE: Imported =
     Imported::new("asyncio.tasks", "_GatheringFuture");
-/// The modules in which asyncio looks up what a program may have put in the place of its own.
-pub(crate) static ASYNCIO_EVENTS: Imported = Imported::new("asyncio", "events");
-pub(crate) static ASYNCIO_FUTURES: Imported = Imported::new("asyncio", "futures");
-pub(crate) static ASYNCIO_TASKS: Imported = Imported::new("asyncio", "tasks");
 pub(crate) static RELEASE_WAITER: Imported = Imported::new("asyncio.tasks", "_release_waiter");
 pub(crate) static WAIT_CALLBACK: Imported = Imported::new("batonloop.tasks", "_wait_callback");
 pub(crate) static ASYNCIO_SHIELD: Imported = Imported::new("asyncio.tasks", "shield");
@@ -142,6 +138,11 @@ pub(crate) static OWN_DISCARD_AWAITED_BY: Imported =
     Imported::new("batonloop._batonloop", "_discard_awaited_by");
 #[cfg(Py_3_14)]
 pub(crate) static PARTIAL: Imported = Imported::new("functools", "partial");
+
+// The modules in which asyncio looks up what a program may have put in the place of its own.
+pub(crate) static ASYNCIO_EVENTS: Imported = Imported::new("asyncio", "events");
+pub(crate) static ASYNCIO_FUTURES: Imported = Imported::new("asyncio", "futures");
+pub(crate) static ASYNCIO_TASKS: Imported = Imported::new("asyncio", "tasks");
 
 // The network: asyncio's abstract classes, which ours derive from, and its helpers.
 pub(crate) static WARN: Imported = Imported::new("warnings", "warn");

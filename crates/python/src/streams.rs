@@ -10,6 +10,8 @@
 //! classes on which nobody has set one.
 
 use batonloop_cpython::streams::StreamReader;
+use batonloop_cpython::verify;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::types::{PyAny, PyAnyMethods};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
@@ -20,6 +22,7 @@ mod buffer;
 mod read;
 mod lines;
 mod reader;
+mod release;
 mod serving;
 mod protocol;
 mod writer;
@@ -72,6 +75,13 @@ fn asyncio_error<'py>(
         Ok(exception) => batonloop_cpython::coroutine::raised(&exception),
         Err(error) => error,
     }
+}
+
+/// What `__getattribute__` raises of an attribute that was never set.
+#[cold]
+fn no_attribute(object: &Bound<'_, PyAny>, name: &str) -> PyErr {
+    let class = verify::class_name(object);
+    PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'"))
 }
 
 /// A flag of a kind's struct that Python code may write.

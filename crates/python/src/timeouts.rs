@@ -134,12 +134,8 @@ pub(crate) fn enter(timeout: &PyTimeout<'_>) -> PyResult<()> {
         return Err(PyRuntimeError::new_err("Timeout has already been entered"));
     }
     let event_loop = running::get(py).map_err(|error| *error)?;
-    let task = match tasks::known::current_of(&event_loop)? {
-        Some(task) => Some(task),
-        None => tasks::known::current_by_name(&event_loop)?,
-    };
-    let task =
-        task.ok_or_else(|| PyRuntimeError::new_err("Timeout should be used inside a task"))?;
+    let task = tasks::known::current_to_anybody(&event_loop)?
+        .ok_or_else(|| PyRuntimeError::new_err("Timeout should be used inside a task"))?;
     fields.state.set(ENTERED);
     fields.task.set(task.clone());
     fields.cancelling.set(tasks::cancelling_any(&task)?);

@@ -5,11 +5,11 @@
 
 use std::ffi::CStr;
 
-use batonloop_cpython::kind;
+use batonloop_cpython::kind::{self, Future, Task};
 use batonloop_cpython::method::{Args, Method};
 use pyo3::exceptions::PyTypeError;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyDictMethods};
-use pyo3::{Bound, PyResult, intern};
+use pyo3::{Bound, PyResult, Python, intern};
 
 use super::PyLoop;
 use crate::futures;
@@ -17,20 +17,33 @@ use crate::host::EventLoop;
 use crate::names;
 use crate::tasks::{self, Options};
 
-/// `create_future()`; in debug mode the constructor, which keeps the stack of its caller. Of the
-/// class that a program has put in the place of asyncio's, if it has.
+/// `create_future()`.
+#[inline(always)]
 fn create_future<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
-    if this.get().is_direct.get(py) {
+    let host = this.get();
+    if host.is_direct.get(py) && host.thread.get(py) != 0 {
+        return Ok(futures::new(this.as_any().clone())?.into_any());
+    }
+    create_future_slowly(this)
+}
+
+/// In debug mode by the constructor, which keeps the stack of its caller; of the class that a
+/// program has put in the place of asyncio's, if it has; and between runs.
+#[cold]
+fn create_future_slowly<'py>(this: &PyLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = this.py();
+    let host = this.get();
+    look_between_runs(host, py)?;
+    if host.is_direct.get(py) {
         return Ok(futures::new(this.as_any().clone())?.into_any());
     }
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "loop"), this)?;
-    if this.get().has_known_classes.get(py) {
-        return kind::type_object::<kind::Future>(py)?.call((), Some(&keywords));
+    if let Some(class) = stranger_for_future(py)? {
+        return class.call((), Some(&keywords));
     }
-    let class = names::ASYNCIO_FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
-    class.call((), Some(&keywords))
+    kind::type_object::<Future>(py)?.call((), Some(&keywords))
 }
 
 /// `loop.create_task()`, and `asyncio.create_task()` on a loop that does not override it.
@@ -43,6 +56,7 @@ pub(crate) fn create_task<'py>(
     let host = this.get();
     if let ([coroutine], false) = (args.positional(), args.has_keywords())
         && host.is_direct.get(py)
+        && host.thread.get(py) != 0
         && host.task_factory.slot(py).is_empty()
         && tasks::is_plain(coroutine)
     {
@@ -66,8 +80,8 @@ fn create_task_otherwise<'py>(
     create_task_slowly(this, args)
 }
 
-/// With a name, a context, a task factory, in debug mode, with what is no coroutine, or of the
-/// class that a program has put in the place of asyncio's.
+/// With a name, a context, a task factory, in debug mode, with what is no coroutine, of the class
+/// that a program has put in the place of asyncio's, and between runs.
 #[cold]
 fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
@@ -96,21 +110,60 @@ fn create_task_slowly<'py>(this: &PyLoop<'py>, args: Args<'_, 'py>) -> PyResult<
     if let Some(factory) = host.task_factory.slot(py).get(py) {
         return call_factory(&factory, this, &coroutine, &keywords);
     }
-    if host.thread.get(py) == 0 {
-        host._note_classes(py)?;
-    }
-    if !host.has_known_classes.get(py) {
+    look_between_runs(host, py)?;
+    let passes_all = names::passes_keywords_to_factories(py)?;
+    let mut options = Options { accepts_eager_start: passes_all, ..Options::default() };
+    if !host.has_known_classes.get(py)
+        && let Some(class) = stranger_for_task(py)?
+    {
+        if !passes_all {
+            for (name, value) in keywords.iter() {
+                options.accept("EventLoop.create_task", &name, &value)?;
+            }
+            for name in ["name", "context"] {
+                if !keywords.contains(name)? {
+                    keywords.set_item(name, py.None())?;
+                }
+            }
+        }
         keywords.set_item(intern!(py, "loop"), this)?;
-        let class = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "Task"))?;
         return class.call((coroutine,), Some(&keywords));
     }
-    let accepts_eager_start = names::passes_keywords_to_factories(py)?;
-    let mut options = Options { accepts_eager_start, ..Options::default() };
     for (name, value) in keywords.iter() {
         options.accept("EventLoop.create_task", &name, &value)?;
     }
     options.event_loop = Some(this.as_any().clone());
     Ok(tasks::new_with(&coroutine, options)?.into_any())
+}
+
+/// Takes note of whether asyncio's names of Task and Future stand for its own classes or for ours.
+///
+/// That is looked at before each run, and by what is made between runs: who puts a class of its own
+/// there does so before.
+pub(super) fn note_classes(host: &EventLoop, py: Python<'_>) -> PyResult<()> {
+    let known = stranger_for_task(py)?.is_none() && stranger_for_future(py)?.is_none();
+    host.has_known_classes.set(py, known);
+    host.update_is_direct(py);
+    Ok(())
+}
+
+fn look_between_runs(host: &EventLoop, py: Python<'_>) -> PyResult<()> {
+    if host.thread.get(py) == 0 { note_classes(host, py) } else { Ok(()) }
+}
+
+/// The class that a program has put in the place of asyncio's Task.
+fn stranger_for_task(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let class = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "Task"))?;
+    let known = class.is(names::ASYNCIO_TASK.get(py)?) || class.is(&kind::type_object::<Task>(py)?);
+    Ok((!known).then_some(class))
+}
+
+/// The class that a program has put in the place of asyncio's Future.
+fn stranger_for_future(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let class = names::ASYNCIO_FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
+    let known =
+        class.is(names::ASYNCIO_FUTURE.get(py)?) || class.is(&kind::type_object::<Future>(py)?);
+    Ok((!known).then_some(class))
 }
 
 /// Calls a task factory as the running Python does: newer ones pass all keywords on, older ones

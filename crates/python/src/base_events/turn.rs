@@ -47,7 +47,6 @@ pub(super) fn run_forever(this: &PyLoop<'_>) -> PyResult<()> {
     let host = this.get();
     this.call_method0(intern!(py, "_check_closed"))?;
     this.call_method0(intern!(py, "_check_running"))?;
-    host._note_classes(py)?;
     let _stay = Stay::begin();
     let outcome = set_up(this).and_then(|()| {
         let mut scratch = Scratch::default();

@@ -178,8 +178,7 @@ fn cancelled_again(coroutine: &PyCoroutine<'_>, error: PyErr) -> PyResult<PyErr>
         first = first.map(|kept| kept.getattr(intern!(py, "__context__"))).transpose()?;
     }
     fields.kept.set(none(py));
-    // While that is handled, the one that has arrived has it for its context, as has what is raised
-    // in the end.
+    // The one that has arrived is raised only to get its context: up to 3.12 another one comes out.
     let first = first.filter(|first| !first.is_none());
     if let Some(first) = &first {
         drop(coroutine::while_handling(first, || coroutine::raised(&arrived)));

@@ -10,21 +10,25 @@ use batonloop_cpython::deque;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Method, Property, TypeSlot};
 use batonloop_cpython::native::{self, Body};
-use batonloop_cpython::streams::{ProtocolFields, StreamReader, StreamReaderProtocol};
+use batonloop_cpython::slot::Slot;
+use batonloop_cpython::streams::{
+    ProtocolFields, StreamReader, StreamReaderProtocol, StreamWriter,
+};
 use pyo3::exceptions::{PyAssertionError, PyConnectionResetError};
 use pyo3::types::{
-    PyAny, PyAnyMethods, PyBytes, PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
+    PyAny, PyAnyMethods, PyBytes, PyDict, PyString, PyTuple, PyType, PyWeakrefMethods,
+    PyWeakrefReference,
 };
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
 use super::reader::{self, is_plain};
-use super::serving::{self, Release};
-use super::{flag_property, is_debugged, loop_or_current};
+use super::release::Release;
+use super::{flag_property, is_debugged, loop_or_current, no_attribute, serving};
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
 use crate::exceptions;
 use crate::futures;
 use crate::futures::any::{is_done, set_result};
-use crate::mixins::{is_one_of, new_future, owner, set_slot, shown, slot_property};
+use crate::mixins::{is_one_of, new_future, owner, set_slot, set_whatever, shown, slot_property};
 use crate::names::{self, boolean, none};
 use crate::parameters::Parameters;
 use crate::transports::{self, Fed};
@@ -49,6 +53,10 @@ const PARAMETERS: Parameters<3> = Parameters {
     required: 1,
 };
 
+/// `StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)`.
+///
+/// The reader is held weakly, so that a stream which nobody reads any more dies with its reader; on
+/// a server strongly as well until there is a connection, for nobody else has it so long.
 fn init(
     this: &PyProtocol<'_>,
     args: &Bound<'_, PyTuple>,
@@ -82,9 +90,12 @@ fn init(
         }
         None => fields.client_connected.clear(py),
     }
-    fields.task.clear(py);
-    fields.transport.clear(py);
-    fields.closed.clear(py);
+    for slot in [&fields.writer, &fields.task, &fields.transport, &fields.closed] {
+        slot.clear(py);
+    }
+    if Release::running(py)?.makes_writer_none {
+        fields.writer.set(none(py));
+    }
     Ok(())
 }
 
@@ -133,7 +144,7 @@ fn connection_made<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let fields = this.fields();
-    if fields.has(REJECT_CONNECTION) {
+    if is_rejecting(this)? {
         reject(this, transport)?;
         return Ok(none(py));
     }
@@ -145,29 +156,52 @@ fn connection_made<'py>(
     let name = intern!(py, "get_extra_info");
     let context = transport.call_method1(name, (intern!(py, "sslcontext"),))?;
     fields.put(OVER_SSL, !context.is_none());
-    if let Some(callback) = fields.client_connected.get(py) {
-        serving::serve(this, transport, &reader.unwrap_or_else(|| none(py)), &callback)?;
-        fields.strong_reader.clear(py);
+    if by_name(this, &fields.client_connected, intern!(py, "_client_connected_cb"))?.is_none() {
+        return Ok(none(py));
     }
+    let reader = reader.unwrap_or_else(|| none(py));
+    let event_loop = by_name(this, &fields.event_loop, intern!(py, "_loop"))?;
+    let writer = py.get_type::<StreamWriter>().call1((transport, this, &reader, &event_loop))?;
+    if Release::running(py)?.keeps_writer {
+        fields.writer.set(writer.clone());
+    }
+    let callback = by_name(this, &fields.client_connected, intern!(py, "_client_connected_cb"))?;
+    let served = callback.call1((reader, writer));
+    serving::serve(this, &event_loop, transport, served)?;
+    fields.strong_reader.clear(py);
     Ok(none(py))
 }
 
-const REJECTED: &str = "An open stream was garbage collected prior to establishing network \
-                        connection; call \"stream.close()\" explicitly.";
+/// An attribute of the protocol, which a subclass may have as something else.
+fn by_name<'py>(
+    this: &PyProtocol<'py>,
+    slot: &Slot,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if as_plain(this).is_some() { Ok(shown(slot, this.py())) } else { this.getattr(name) }
+}
+
+/// Whether a connection is to be aborted at once, as `_reject_connection` says.
+fn is_rejecting(this: &PyProtocol<'_>) -> PyResult<bool> {
+    if as_plain(this).is_some() {
+        return Ok(this.fields().has(REJECT_CONNECTION));
+    }
+    this.getattr(intern!(this.py(), "_reject_connection"))?.is_truthy()
+}
 
 /// Aborts a connection whose stream was garbage before it was there.
 #[cold]
 fn reject<'py>(this: &PyProtocol<'py>, transport: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = this.py();
+    let fields = this.fields();
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), REJECTED)?;
-    if let Some(traceback) = this.fields().source_traceback.get(py)
-        && traceback.is_truthy()?
-    {
+    let traceback = by_name(this, &fields.source_traceback, intern!(py, "_source_traceback"))?;
+    if traceback.is_truthy()? {
         context.set_item(intern!(py, "source_traceback"), traceback)?;
     }
-    shown(&this.fields().event_loop, py)
-        .call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    let event_loop = by_name(this, &fields.event_loop, intern!(py, "_loop"))?;
+    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
     transport.call_method0(intern!(py, "abort")).map(drop)
 }
 
@@ -185,6 +219,7 @@ pub(super) fn feed<'py>(
     })
 }
 
+/// Past `feed_data()` for a reader on which nobody has set another one.
 #[inline]
 fn feed_reader<'py>(reader: &Bound<'py, PyAny>, data: &Bound<'py, PyBytes>) -> PyResult<()> {
     match kind::cast_exact::<StreamReader>(reader).filter(|reader| is_plain(reader)) {
@@ -193,6 +228,7 @@ fn feed_reader<'py>(reader: &Bound<'py, PyAny>, data: &Bound<'py, PyBytes>) -> P
     }
 }
 
+/// `data_received(data)`: for who calls it, as TLS of asyncio's does; ours go by [`feed`].
 fn data_received<'py>(
     this: &PyProtocol<'py>,
     data: &Bound<'py, PyAny>,
@@ -216,6 +252,8 @@ fn eof_received<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(boolean(py, !this.fields().has(OVER_SSL)))
 }
 
+/// `connection_lost(exc)`: the reader hears of the end first, then who waits for it to be closed,
+/// then those who drain. The order is asyncio's, and so is that the transport is forgotten last.
 fn connection_lost<'py>(
     this: &PyProtocol<'py>,
     exception: &Bound<'py, PyAny>,
@@ -237,7 +275,10 @@ fn connection_lost<'py>(
             tell(&waiter?, exception)?;
         }
     }
-    for slot in [&fields.reader, &fields.writer, &fields.task, &fields.transport] {
+    if Release::running(py)?.forgets_writer {
+        fields.writer.set(none(py));
+    }
+    for slot in [&fields.reader, &fields.task, &fields.transport] {
         slot.clear(py);
     }
     Ok(none(py))
@@ -259,6 +300,7 @@ fn tell<'py>(future: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> PyRes
 // Flow control
 // ---------------------------------------------------------------------------------------------
 
+/// `pause_writing()`: from now on `drain()` waits. A transport that says it twice is wrong.
 fn pause_writing<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     if this.fields().has(PAUSED) {
         return Err(PyAssertionError::new_err(()));
@@ -268,6 +310,7 @@ fn pause_writing<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     Ok(none(this.py()))
 }
 
+/// `resume_writing()`: those who drain go on, each in its turn of the loop.
 fn resume_writing<'py>(this: &PyProtocol<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let fields = this.fields();
@@ -492,11 +535,20 @@ fn flags() -> [Property<StreamReaderProtocol>; 4] {
     ]
 }
 
-/// `_stream_writer`, which newer releases lack.
-fn writer(py: Python<'_>) -> PyResult<Option<Property<StreamReaderProtocol>>> {
-    let made =
-        || slot_property!(StreamReaderProtocol, c"_stream_writer", c"The writer, or None.", writer);
-    Ok(Release::running(py)?.keeps_writer.then(made))
+/// `_stream_writer`, in releases that have it.
+fn make_writer_property(py: Python<'_>) -> PyResult<Option<Property<StreamReaderProtocol>>> {
+    let property = || {
+        Property::write(
+            c"_stream_writer",
+            c"The writer of a server's connection, or None.",
+            |this: &PyProtocol<'_>| match this.fields().writer.get(this.py()) {
+                Some(writer) => Ok(writer),
+                None => Err(no_attribute(this, "_stream_writer")),
+            },
+            |this: &PyProtocol<'_>, value| set_whatever(&this.fields().writer, value),
+        )
+    };
+    Ok(Release::running(py)?.knows_writer().then(property))
 }
 
 /// Makes the type.
@@ -539,7 +591,7 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         ])
         .properties(properties())
         .properties(flags())
-        .properties(writer(py)?)
+        .properties(make_writer_property(py)?)
         .slots([
             TypeSlot::init(init),
             TypeSlot::finalize(finalize),
@@ -548,6 +600,9 @@ pub(crate) fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         .named_as_a_class()
         .build(&bases(py, &[py.get_type::<PyAny>().as_any()])?)
 }
+
+const REJECTED: &str = "An open stream was garbage collected prior to establishing network \
+                        connection; call \"stream.close()\" explicitly.";
 
 const DOC: &CStr = c"\
     StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\nA protocol \

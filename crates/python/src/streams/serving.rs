@@ -1,67 +1,39 @@
 //! How a server's connection is served: by a call, and a task if that gives a coroutine.
 //!
-//! A connection may be idle for long, so what waits for the task's end is small: one object of four
-//! words in the task, which becomes asyncio's own callback when the task is done, or when somebody
-//! looks.
+//! A connection may be idle for long, so what waits for the task's end is small: one object with
+//! four references stands among the task's callbacks. Whoever looks there sees asyncio's own
+//! callback instead, and that is what is called when the task has failed.
 
 use std::ffi::CStr;
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::coroutine::{exception_of, while_handling};
 use batonloop_cpython::kind::{self, Fields};
-use batonloop_cpython::streams::{Serving, StreamReaderProtocol, StreamWriter};
+use batonloop_cpython::streams::{Serving, StreamReaderProtocol};
 use batonloop_cpython::{call, context};
 use pyo3::exceptions::PyException;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyModule, PyModuleMethods, PyType};
 use pyo3::{Bound, PyErr, PyResult, Python, intern};
 
-use crate::futures::{self, Resident};
-use crate::mixins::{set_slot, shown};
+use super::release::{Release, UNHANDLED};
+use crate::futures::{self, PyFuture, Resident};
+use crate::mixins::set_slot;
 use crate::names;
 use crate::tasks;
 
 type PyServing<'py> = Bound<'py, Serving>;
 
-/// What differs from one release of asyncio's `connection_made()` to the next, read off its code.
-pub(super) struct Release {
-    /// Whether the protocol keeps the writer of a server's connection, as `_stream_writer`.
-    pub(super) keeps_writer: bool,
-    /// Whether what is raised by who is told of a connection is reported.
-    catches: bool,
-}
-
-impl Release {
-    /// That of the running Python. It is first asked for before anybody puts ours in the place of
-    /// asyncio's.
-    pub(super) fn running(py: Python<'_>) -> PyResult<&'static Self> {
-        static RUNNING: PyOnceLock<Release> = PyOnceLock::new();
-        RUNNING.get_or_try_init(py, || {
-            let class = names::ASYNCIO_STREAM_READER_PROTOCOL.get(py)?;
-            let code = class.getattr("connection_made")?.getattr("__code__")?;
-            Ok(Self {
-                keeps_writer: code.getattr("co_names")?.contains("_stream_writer")?,
-                catches: code.getattr("co_exceptiontable")?.is_truthy()?,
-            })
-        })
-    }
-}
-
 /// Calls who is told of a server's connection; if that gives a coroutine, it becomes a task.
 pub(super) fn serve<'py>(
     this: &Bound<'py, StreamReaderProtocol>,
+    event_loop: &Bound<'py, PyAny>,
     transport: &Bound<'py, PyAny>,
-    reader: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
+    served: PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
     let py = this.py();
-    let event_loop = shown(&this.fields().event_loop, py);
-    let writer = py.get_type::<StreamWriter>().call1((transport, this, reader, &event_loop))?;
-    if Release::running(py)?.keeps_writer {
-        this.fields().writer.set(writer.clone());
-    }
-    let served = match callback.call1((reader, writer)) {
+    let served = match served {
         Ok(served) => served,
-        Err(error) => return failed(&event_loop, transport, error),
+        Err(error) => return report(event_loop, transport, error),
     };
     let is_coroutine =
         tasks::is_plain(&served) || names::IS_COROUTINE.get(py)?.call1((&served,))?.is_truthy()?;
@@ -69,49 +41,42 @@ pub(super) fn serve<'py>(
         return Ok(());
     }
     let task =
-        call::method1(&event_loop, intern!(py, "create_task"), &served).map_err(|error| *error)?;
+        call::method1(event_loop, intern!(py, "create_task"), &served).map_err(|error| *error)?;
     set_slot(&this.fields().task, Some(&task))?;
-    tell_of(&task, this, transport)
-}
-
-/// Lets the protocol hear of the end of a task, which may be done already.
-fn tell_of<'py>(
-    task: &Bound<'py, PyAny>,
-    this: &Bound<'py, StreamReaderProtocol>,
-    transport: &Bound<'py, PyAny>,
-) -> PyResult<()> {
-    let serving = kind::allocate::<Serving>(this.py())?;
+    let serving = kind::allocate::<Serving>(py)?;
     let fields = serving.fields();
     fields.protocol.fill(this.as_any().clone());
     fields.transport.fill(transport.clone());
-    fields.context.fill(context::copy_current(this.py())?);
-    futures::tell(task, &serving)
+    fields.context.fill(context::copy_current(py)?);
+    futures::tell(&task, &serving)
 }
 
-/// Newer ones of 3.14 report what who is told raises, and close the connection.
-fn failed<'py>(
+/// Says to the loop what who is told of connections has raised, and closes this one; in releases
+/// that do, else raises it.
+fn report<'py>(
     event_loop: &Bound<'py, PyAny>,
     transport: &Bound<'py, PyAny>,
     error: PyErr,
 ) -> PyResult<()> {
     let py = transport.py();
-    if !Release::running(py)?.catches || !error.is_instance_of::<PyException>(py) {
+    if !Release::running(py)?.reports_callback || !error.is_instance_of::<PyException>(py) {
         return Err(error);
     }
+    let exception = exception_of(error, py);
     let context = PyDict::new(py);
     context.set_item(intern!(py, "message"), UNHANDLED)?;
-    context.set_item(intern!(py, "exception"), error.value(py))?;
+    context.set_item(intern!(py, "exception"), &exception)?;
     context.set_item(intern!(py, "transport"), transport)?;
-    event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    transport.call_method0(intern!(py, "close")).map(drop)
+    while_handling(&exception, || {
+        event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))?;
+        transport.call_method0(intern!(py, "close")).map(drop)
+    })
 }
-
-const UNHANDLED: &str = "Unhandled exception in client_connected_cb";
 
 impl Resident for Serving {
     const VERB: &'static str = "serving";
 
-    /// asyncio's own callback. Always the same one.
+    /// asyncio's own callback; the same one as long as anybody has it.
     fn callable<'py>(serving: &PyServing<'py>) -> PyResult<Bound<'py, PyAny>> {
         let py = serving.py();
         let fields = serving.fields();
@@ -125,6 +90,12 @@ impl Resident for Serving {
 
     fn context<'py>(serving: &PyServing<'py>) -> Option<Bound<'py, PyAny>> {
         serving.fields().context.get(serving.py())
+    }
+
+    /// Of a task that has a result asyncio's callback makes nothing.
+    #[inline]
+    fn told_plainly<'py>(_: &PyServing<'py>, task: &PyFuture<'py>) -> PyResult<bool> {
+        Ok(futures::has_result(task))
     }
 
     fn told<'py>(serving: &PyServing<'py>, task: &Bound<'py, PyAny>) -> PyResult<()> {

@@ -6,17 +6,18 @@
 use std::ffi::CStr;
 
 use batonloop_cpython::builder::{TypeBuilder, bases};
+use batonloop_cpython::call;
 use batonloop_cpython::coroutine::raised;
 use batonloop_cpython::kind::{self, Fields};
 use batonloop_cpython::method::{Args, Method, Property, TypeSlot, missing};
 use batonloop_cpython::native::{self, Body};
 use batonloop_cpython::slot::Slot;
 use batonloop_cpython::streams::{StreamReader, StreamWriter};
-use batonloop_cpython::{call, verify};
 use pyo3::exceptions::{PyAssertionError, PyResourceWarning};
 use pyo3::types::{PyAny, PyAnyMethods, PyDict, PyString, PyTuple, PyType, PyTypeMethods};
 use pyo3::{Bound, PyResult, Python, intern};
 
+use super::no_attribute;
 use super::protocol::{self, DRAINING};
 use super::reader::exception_of;
 use crate::coroutines::{CREATED, PyCoroutine, Then, drive};
@@ -86,14 +87,6 @@ fn given<'py>(this: &PyWriter<'py>, slot: &Slot, name: &str) -> PyResult<Bound<'
         Some(object) => Ok(object),
         None => Err(no_attribute(this, name)),
     }
-}
-
-#[cold]
-fn no_attribute(this: &PyWriter<'_>, name: &str) -> pyo3::PyErr {
-    let class = verify::class_name(this);
-    pyo3::exceptions::PyAttributeError::new_err(format!(
-        "'{class}' object has no attribute '{name}'"
-    ))
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -87,18 +87,24 @@ pub(crate) fn current_of<'py>(
     Ok(Some(task).filter(|task| !task.is_none()))
 }
 
-/// The current task of a loop, as a function sees it that a program has put in the place of
-/// asyncio's.
-#[cold]
-pub(crate) fn current_by_name<'py>(
+/// The current task of a loop, also if only a function that a program has put in the place of
+/// asyncio's knows it: one of a class in Python is none to functions in C, since 3.14.
+pub(crate) fn current_to_anybody<'py>(
     event_loop: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = event_loop.py();
+    match current_of(event_loop)? {
+        Some(task) => Ok(Some(task)),
+        None => current_by_name(event_loop.py()),
+    }
+}
+
+#[cold]
+fn current_by_name(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let named = names::ASYNCIO_TASKS.get(py)?.getattr(intern!(py, "current_task"))?;
     if named.is(names::CURRENT_TASK.get(py)?) {
         return Ok(None);
     }
-    Ok(Some(named.call1((event_loop,))?).filter(|task| !task.is_none()))
+    Ok(Some(named.call0()?).filter(|task| !task.is_none()))
 }
 
 /// Makes a task the current one of its loop.

@@ -59,11 +59,7 @@ pub(super) fn discard<'py>(
 /// `gather()` or `wait()` was called: the current task of the loop, if there is one, waits for all
 /// that it will be linked to.
 pub(crate) fn fill_waiter<'py>(waiter: &Slot, event_loop: &Bound<'py, PyAny>) -> PyResult<()> {
-    let current = match super::current_of(event_loop)? {
-        Some(task) => Some(task),
-        None => super::current_by_name(event_loop)?,
-    };
-    if let Some(task) = current {
+    if let Some(task) = super::current_to_anybody(event_loop)? {
         waiter.set(task);
     }
     Ok(())
