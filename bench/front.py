@@ -56,6 +56,8 @@ def read(
 ) -> argparse.Namespace:
     """Read the command line: the running Python unless others are named, and so many rounds."""
     options = parser.parse_args(arguments)
+    if options.markdown and sorted(options.only) != sorted(parser.get_default("only")):
+        parser.error("--markdown replaces every table of its page: leave out --only")
     options.python = options.python or [sys.executable]
     options.rounds = options.rounds or (quick_rounds if options.quick else rounds)
     return options
