@@ -363,6 +363,23 @@ def test_a_subclass_may_have_its_attributes_as_properties(world: World, loop: An
     assert wire.story == ["abort"] and len(contexts) == 1
 
 
+def test_what_the_body_of_a_subclass_says_is_a_default(world: World, loop: Any) -> None:
+    """The constructor's argument goes before it."""
+    seen: list[str] = []
+
+    class Own(world.module.StreamReaderProtocol):  # type: ignore[misc, name-defined]
+        _client_connected_cb = None
+        _loop = None
+        _reject_connection = True
+        _source_traceback = None
+
+    reader = world.module.StreamReader(loop=loop)
+    protocol = Own(reader, lambda *_: seen.append("the argument"), loop=loop)
+    wire = Wire()
+    protocol.connection_made(wire)
+    assert seen == ["the argument"] and wire.story == []
+
+
 def test_a_factory_may_add_a_callback_of_its_own_first(world: World, loop: Any) -> None:
     order: list[str] = []
     loop.set_exception_handler(lambda *_: order.append("protocol"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import socket
 from typing import Any
@@ -158,3 +159,52 @@ def test_resume_writing_runs_in_the_context_of_who_wrote(
     transport.abort()
     world.turn(loop, 2)
     theirs.close()
+
+
+@pytest.mark.parametrize("at", ["connection_made", "connection_lost"])
+def test_the_exception_handler_is_called_in_the_context_of_the_callback(
+    world: World, loop: Any, at: str
+) -> None:
+    """Since 3.12: a log of errors then knows whose request it was."""
+    seen: list[tuple[str, str]] = []
+    loop.set_exception_handler(
+        lambda _, context: seen.append((type(context["exception"]).__name__, variable.get()))
+    )
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    ours, theirs = joined()
+    protocol = Recorder(**{at: fail})
+    task = in_context(
+        "connector", loop.create_task, loop.create_connection(lambda: protocol, sock=ours)
+    )
+    transport, _ = loop.run_until_complete(task)
+    in_context("closer", transport.close)
+    theirs.close()
+    world.run_until(loop, lambda: bool(seen))
+    where = "unset" if PY < (3, 12) else "connector"
+    if at == "connection_lost" and (3, 12) <= PY < (3, 15):
+        where = "closer"
+    assert seen == [("ZeroDivisionError", where)]
+
+
+def test_the_exception_handler_of_a_datagram_too(world: World, loop: Any) -> None:
+    seen: list[str] = []
+    loop.set_exception_handler(lambda _, context: seen.append(variable.get()))
+
+    class Failing(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            raise ZeroDivisionError
+
+    task = in_context(
+        "maker",
+        loop.create_task,
+        loop.create_datagram_endpoint(Failing, local_addr=("127.0.0.1", 0)),
+    )
+    transport, _ = loop.run_until_complete(task)
+    transport.sendto(b"x", transport.get_extra_info("sockname"))
+    world.run_until(loop, lambda: bool(seen))
+    transport.abort()
+    world.turn(loop, 2)
+    assert seen == ["unset" if PY < (3, 12) else "maker"]

@@ -324,6 +324,7 @@ fn run_in<'py>(
     this: Transport<'_, 'py>,
     context: Option<Bound<'py, PyAny>>,
     method: &str,
+    arguments: &[Bound<'py, PyAny>],
     body: impl FnOnce() -> PyResult<()>,
 ) -> Outcome {
     let Some(context) = context else {
@@ -336,18 +337,21 @@ fn run_in<'py>(
     let (Some(event_loop), Ok(callback)) = (event_loop, this.object.getattr(method)) else {
         return Err(error);
     };
-    report_callback(&event_loop, &callback, &[], *error)
+    report_callback(&event_loop, &callback, arguments, Some(context), *error)
 }
 
-/// Reports an exception that left a verb, as one of a handle that called the callback.
+/// Reports an exception that left a verb, as one of a handle that called the callback in `context`:
+/// since 3.12 the exception handler is called in that.
 #[cold]
 fn report_callback<'py>(
     event_loop: &Bound<'py, PyAny>,
     callback: &Bound<'py, PyAny>,
     arguments: &[Bound<'py, PyAny>],
+    context: Option<Bound<'py, PyAny>>,
     error: PyErr,
 ) -> Outcome {
-    let handle = events::new_handle(Callback::plain(event_loop, callback, arguments)?)?;
+    let plain = Callback::plain(event_loop, callback, arguments)?;
+    let handle = events::new_handle(Callback { context, ..plain })?;
     events::report(&handle, error)
 }
 

@@ -448,7 +448,8 @@ fn report(call: &PyCall<'_>, error: PyErr) -> Outcome {
         return Err(error.into());
     };
     let callback = call.as_any().getattr(intern!(py, "send"))?;
-    let handle = events::new_handle(Callback::plain(&event_loop, &callback, &[])?)?;
+    let plain = Callback::plain(&event_loop, &callback, &[])?;
+    let handle = events::new_handle(Callback { context: call.fields().context.get(py), ..plain })?;
     events::report(&handle, error)
 }
 

@@ -172,21 +172,31 @@ fn connection_made<'py>(
     Ok(none(py))
 }
 
-/// An attribute of the protocol, which a subclass may have as something else.
+/// An attribute that the constructor sets, which a subclass may have as a property. What else its
+/// body says of the name is no more than a default, and in asyncio hidden by what was set.
 fn by_name<'py>(
     this: &PyProtocol<'py>,
     slot: &Slot,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if as_plain(this).is_some() { Ok(shown(slot, this.py())) } else { this.getattr(name) }
+    if is_property(this, name)? { this.getattr(name) } else { Ok(shown(slot, this.py())) }
+}
+
+/// Whether the class of a protocol that is not plain has a descriptor there that takes values.
+fn is_property<'py>(this: &PyProtocol<'py>, name: &Bound<'py, PyString>) -> PyResult<bool> {
+    if as_plain(this).is_some() {
+        return Ok(false);
+    }
+    this.get_type().getattr(name)?.get_type().hasattr(intern!(this.py(), "__set__"))
 }
 
 /// Whether a connection is to be aborted at once, as `_reject_connection` says.
 fn is_rejecting(this: &PyProtocol<'_>) -> PyResult<bool> {
-    if as_plain(this).is_some() {
-        return Ok(this.fields().has(REJECT_CONNECTION));
+    let name = intern!(this.py(), "_reject_connection");
+    if is_property(this, name)? {
+        return this.getattr(name)?.is_truthy();
     }
-    this.getattr(intern!(this.py(), "_reject_connection"))?.is_truthy()
+    Ok(this.fields().has(REJECT_CONNECTION))
 }
 
 /// Aborts a connection whose stream was garbage before it was there.

@@ -181,7 +181,7 @@ fn run_accept(object: &Bound<'_, PyAny>, host: &EventLoop) -> Outcome {
     let callback = event_loop.getattr(intern!(py, "_accept_connection"))?;
     let arguments = listener.arguments.slot(py).get(py);
     let arguments = arguments.map_or(Ok(Vec::new()), |it| it.try_iter()?.collect())?;
-    report_callback(&event_loop, &callback, &arguments, *error)
+    report_callback(&event_loop, &callback, &arguments, Some(context), *error)
 }
 
 /// Accepts what waits.

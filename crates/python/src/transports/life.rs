@@ -78,7 +78,7 @@ fn run_read<K: TransportKind>(object: &Bound<'_, PyAny>) -> Outcome {
     if !this.fields.has(READING) {
         return Ok(());
     }
-    run_in(this, this.fields.context.get(this.py()), "_read_ready", || K::read(this))
+    run_in(this, this.fields.context.get(this.py()), "_read_ready", &[], || K::read(this))
 }
 
 /// Writes what waits, in the context in which something had to wait.
@@ -88,7 +88,7 @@ fn run_write<K: TransportKind>(object: &Bound<'_, PyAny>) -> Outcome {
     if !this.fields.has(WRITING) {
         return Ok(());
     }
-    run_in(this, this.fields.write_context.get(this.py()), K::WRITE_READY, || K::write(this))
+    run_in(this, this.fields.write_context.get(this.py()), K::WRITE_READY, &[], || K::write(this))
 }
 
 /// Tells the protocol of its connection, begins to read, and lets go on who waits for it: three
@@ -102,7 +102,7 @@ fn run_connect<K: TransportKind>(object: &Bound<'_, PyAny>) -> Outcome {
     let told = tell_of_connection(this, &event_loop);
     if let Err(error) = K::start_reading(this) {
         let callback = object.getattr(intern!(py, "_add_reader"))?;
-        report_callback(&event_loop, &callback, &[], error)?;
+        report_callback(&event_loop, &callback, &[], this.fields.context.get(py), error)?;
     }
     let released = match this.fields.waiter.take(py) {
         Some(waiter) => release(&waiter),
@@ -131,11 +131,12 @@ fn tell_of_connection<'py>(this: Transport<'_, 'py>, event_loop: &Bound<'py, PyA
     // The method was there when the transport was made, and may have gone.
     match protocol.getattr(intern!(py, "connection_made")) {
         Ok(callback) => {
-            report_callback(event_loop, &callback, std::slice::from_ref(this.object), *error)
+            let transport = std::slice::from_ref(this.object);
+            report_callback(event_loop, &callback, transport, Some(context), *error)
         }
         Err(_) => {
             let callback = this.object.getattr(intern!(py, "_connection_made"))?;
-            report_callback(event_loop, &callback, &[], *error)
+            report_callback(event_loop, &callback, &[], Some(context), *error)
         }
     }
 }
@@ -155,7 +156,10 @@ fn run_lose<K: TransportKind>(object: &Bound<'_, PyAny>) -> Outcome {
     let this = Transport::of(cast::<K>(object)?);
     let exception = this.fields.exception.take(py).unwrap_or_else(|| none(py));
     let context = this.fields.write_context.take(py);
-    run_in(this, context, "_call_connection_lost", || this.call_connection_lost(&exception))
+    let arguments = [exception.clone()];
+    run_in(this, context, "_call_connection_lost", &arguments, || {
+        this.call_connection_lost(&exception)
+    })
 }
 
 /// Queues what follows when a transport is made.
