@@ -27,6 +27,8 @@ SHARES = {"batonloop": 0.8, "batonloop_loop_only": 0.2}
 # So many are drawn at a time.
 PORTION = 1000
 
+MOST_FOR_A_PLANTED_BUG = 3000
+
 slow = pytest.mark.slow
 # From 3.14 on hypothesis warns about a random generator of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
@@ -78,7 +80,7 @@ def seed_number(request: pytest.FixtureRequest) -> int | None:
 @pytest.fixture
 def long_test(request: pytest.FixtureRequest, count: int) -> None:
     """Gives a test that runs many programs the time that they need, and still ends a hang."""
-    limit = HANG_SECONDS + count * 0.1
+    limit = HANG_SECONDS + max(count, MOST_FOR_A_PLANTED_BUG) * 0.1
     stderr = request.config.stash[REAL_STDERR]
     faulthandler.dump_traceback_later(limit, exit=True, file=stderr)
 
@@ -105,6 +107,7 @@ def test_a_random_program_does_the_same_on_both_twins_of_asyncio(
 @slow
 @pytest.mark.skipif("asyncio" not in chosen_worlds(), reason="only batonloop is wanted")
 @pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.usefixtures("long_test")
 def test_the_generator_finds_a_planted_bug(bug: str, count: int) -> None:
     if count < MANY:
         pytest.skip("few programs are wanted")
@@ -114,7 +117,7 @@ def test_the_generator_finds_a_planted_bug(bug: str, count: int) -> None:
         pytest.skip("asyncio has that since 3.13")
     make, theme = BUGS[bug]
     with pytest.raises(Difference):
-        check(make(), 3000, theme, shrink=False)
+        check(make(), MOST_FOR_A_PLANTED_BUG, theme, shrink=False)
 
 
 def test_a_difference_is_told_with_the_program_and_both_versions() -> None:
